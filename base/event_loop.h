@@ -5,6 +5,7 @@
 #define SALVE_BASE_EVENT_LOOP_H_
 
 #include <cstdint>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
@@ -35,8 +36,11 @@ class EventLoop {
 
   // Calls `ready` whenever `fd` has one of `events` (kReadable | kWritable; level-triggered;
   // an error or hang-up counts as both). The caller keeps the descriptor, and ends the watch
-  // before it closes it.
+  // before it closes it. One watch a descriptor at a time. Returns kNone when it cannot be
+  // watched: a regular file, or no room in the kernel.
   virtual WatchId WatchFd(int fd, int events, FdCallback ready) = 0;
+  // Ends a watch; its callback is not called again, also not later in this turn. kNone and an
+  // ended watch are ignored. Allowed inside the watch's own callback.
   virtual void UnwatchFd(WatchId id) = 0;
 
   // Runs `task` on the loop's thread, in order. The only call that is allowed from any thread.
