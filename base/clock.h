@@ -25,18 +25,20 @@ class Instant {
   constexpr int64_t nanos_since_boot() const { return nanos_; }
   friend constexpr auto operator<=>(Instant, Instant) = default;
 
-  // Saturates at InfiniteFuture.
+  // Saturates at both ends; InfiniteFuture stays where it is.
   friend Instant operator+(Instant t, absl::Duration d) {
+    if (t == InfiniteFuture()) return t;
     int64_t sum;
     if (__builtin_add_overflow(t.nanos_, absl::ToInt64Nanoseconds(d), &sum)) {
-      return InfiniteFuture();
+      return d > absl::ZeroDuration() ? InfiniteFuture()
+                                      : Instant(std::numeric_limits<int64_t>::min());
     }
     return Instant(sum);
   }
   friend Instant operator-(Instant t, absl::Duration d) { return t + -d; }
   friend absl::Duration operator-(Instant a, Instant b) {
     if (a == InfiniteFuture()) return absl::InfiniteDuration();
-    return absl::Nanoseconds(a.nanos_ - b.nanos_);
+    return absl::Nanoseconds(a.nanos_) - absl::Nanoseconds(b.nanos_);
   }
 
  private:
