@@ -1,0 +1,101 @@
+// HttpClient: HTTP requests on the loop, each over a fresh connection, by one libcurl multi
+// handle with an epoll of its own. It resolves names through Resolver, never by itself. What
+// is measured is one request: redirects are answers here. Lives on the loop's thread.
+#ifndef SALVE_PROBES_HTTP_CLIENT_H_
+#define SALVE_PROBES_HTTP_CLIENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/event_loop.h"
+#include "probes/probe.h"
+#include "probes/resolver.h"
+
+namespace salve {
+
+using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
+
+struct HttpRequestOptions {
+  std::string url;  // http:// or https://
+  std::string method = "GET";
+  HttpHeaders headers;
+  std::string body;   // Sent when it is not empty.
+  std::string proxy;  // "http://HOST:PORT"; empty: none, whatever the environment says.
+  bool verify_tls = true;
+  std::string ca_file;              // PEM; empty: the system's.
+  std::string tls_server_name;      // Name that is asked for and checked; empty: the URL's host.
+  size_t body_bytes_max = 1 << 20;  // The rest of a body is not read.
+  bool keep_body = false;           // Else it is only counted.
+};
+
+// A request that is made once, as it is costly, and sent many times.
+class HttpRequest {
+ public:
+  // Errors: kInvalidArgument: "url: …", "proxy: …", "headers: …", what cannot work.
+  static absl::StatusOr<std::unique_ptr<HttpRequest>> Make(HttpRequestOptions options);
+  ~HttpRequest();
+
+  const HttpRequestOptions& options() const;
+  const std::string& host() const;  // Of the URL, without brackets.
+
+  // The URL that a `Location` means, seen from this one. Errors: kInvalidArgument: none that
+  // is http or https.
+  absl::StatusOr<std::string> UrlOf(absl::string_view location) const;
+
+ private:
+  friend class HttpClient;
+  struct Parsed;
+  explicit HttpRequest(std::unique_ptr<Parsed> parsed);
+  std::unique_ptr<Parsed> parsed_;
+};
+
+// kSucceeded: an answer was read, whatever it says (a body up to body_bytes_max). Otherwise
+// `error` says what went wrong, and TimedOut in which phase.
+struct HttpResult {
+  Outcome outcome = Outcome::kSucceeded;
+  std::string error;
+  int status = 0;
+  HttpHeaders headers;  // At most 64 KiB; more is a failure.
+  std::string body;     // With keep_body.
+  size_t body_bytes = 0;
+  std::string remote_address;  // "ADDRESS:PORT"
+  // Since the start of the connection; zero when that was not reached.
+  absl::Duration connect, tls, first_byte;
+  std::optional<double> tls_days_left;
+};
+
+using HttpDone = absl::AnyInvocable<void(HttpResult)>;
+enum class HttpCallId : uint64_t { kNone = 0 };
+
+class HttpClient {
+ public:
+  HttpClient(EventLoop& loop, Resolver& resolver);
+  // Ends what is going on, without `done`.
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  // Sends a request; calls `done` once, at the latest a moment after `deadline`, never inside
+  // this call. Requires: `request` outlives the call.
+  HttpCallId Start(const HttpRequest& request, Instant deadline, HttpDone done);
+  // Ends a call without `done`. An ended one, or kNone, is ignored.
+  void Cancel(HttpCallId id);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_PROBES_HTTP_CLIENT_H_
