@@ -135,12 +135,6 @@ class Gate {
   std::unique_ptr<State> state_;
 };
 
-// "Active Monitoring Recovery action failed. An operation was rejected during local throttling.
-// (ActionId=…, ResourceName=…, Requester=…, FailedChecks=…)"; "group throttling" when all that
-// failed are group checks.
-std::string RefusalMessage(RecoveryAction action, absl::string_view resource,
-                           absl::string_view requester, absl::Span<const Check> failed);
-
 }  // namespace salve
 
 #endif  // SALVE_THROTTLING_GATE_H_

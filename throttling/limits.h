@@ -94,6 +94,12 @@ absl::string_view CheckName(Check check);
 std::string JoinChecks(absl::Span<const Check> checks);
 bool IsGroupCheck(Check check);
 
+// "Active Monitoring Recovery action failed. An operation was rejected during local throttling.
+// (ActionId=…, ResourceName=…, Requester=…, FailedChecks=…)"; "group throttling" when all that
+// failed are group checks.
+std::string RefusalMessage(RecoveryAction action, absl::string_view resource,
+                           absl::string_view requester, absl::Span<const Check> failed);
+
 }  // namespace salve
 
 #endif  // SALVE_THROTTLING_LIMITS_H_

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "throttling/attempt.h"
 #include "throttling/limits.h"
+#include "throttling/xml_text.h"
 
 namespace salve {
 
@@ -71,12 +72,6 @@ std::string LocalResultXml(const LocalVerdict& verdict, absl::Time wall_of_origi
 
 // `<MostRecentEntry Requester="…" … />`; with `Server` first for the group's result.
 std::string MostRecentEntryXml(const Attempt& attempt, bool with_server);
-
-// "2015-02-10T22:29:57.9448377Z": UTC, always seven decimals (the rest is cut). Never is
-// 9999-12-31T23:59:59.9999999Z, and so is all that is later.
-std::string FormatTime(absl::Time time);
-// & < > " escaped; bytes that XML does not allow become '?'.
-std::string XmlEscape(absl::string_view text);
 
 }  // namespace salve
 
