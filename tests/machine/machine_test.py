@@ -12,6 +12,7 @@ sys.path.insert(0, HERE)
 from machine import KILLED, POWERED_OFF, Bridge, Machine, MachineError, _cgroup_root, why_not
 
 REASON = why_not()
+FOLDER = os.environ.get("SALVE_MACHINE_DIR", "/var/tmp")
 SYS_MODULE, SYS_TIME = 16, 25  # capabilities(7)
 SERVER = ("import socket\n"
           "server = socket.create_server(('0.0.0.0', 7000))\n"
@@ -26,7 +27,7 @@ def traces():
     """What a machine could leave on its host."""
     with open("/proc/self/mounts") as mounts:
         mounted = [line for line in mounts if "salve-machine" in line]
-    disks = [name for name in os.listdir("/var/tmp") if name.startswith("salve-machine-t-")]
+    disks = [name for name in os.listdir(FOLDER) if name.startswith("salve-machine-t-")]
     cgroups = [name for name in os.listdir(_cgroup_root())
                if name.startswith("salve-machine.t-") and name.endswith(f".{os.getpid()}")]
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout
@@ -183,7 +184,7 @@ class MachineTest(unittest.TestCase):
         self.assertEqual(traces(), [])
 
     def test_dies_with_its_harness_and_the_next_one_sweeps_up(self):
-        disk = tempfile.TemporaryDirectory(dir="/var/tmp", prefix="salve-machine-t-")
+        disk = tempfile.TemporaryDirectory(dir=FOLDER, prefix="salve-machine-t-")
         self.addCleanup(disk.cleanup)
         script = (f"import os, signal, sys; sys.path.insert(0, {HERE!r})\n"
                   "from machine import Machine\n"
@@ -223,7 +224,7 @@ class BridgeTest(unittest.TestCase):
 class CommandTest(unittest.TestCase):
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(dir="/var/tmp")
+        folder = tempfile.TemporaryDirectory(dir=FOLDER)
         self.addCleanup(folder.cleanup)
         self.env = {**os.environ, "SALVE_MACHINE_DIR": folder.name}
         self.addCleanup(self.command, "kill", "--destroy", "hand")
