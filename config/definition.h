@@ -32,7 +32,7 @@ struct MonitorDefinition {
   std::string health_set;
   std::string name;
   std::string target;
-  std::vector<std::string> probes;  // Names within the set, as in ProbeDefinition::name.
+  std::vector<std::string> probes;           // Names within the set, as in ProbeDefinition::name.
   std::vector<StateTransition> transitions;  // At least one; `after` strictly rises.
   absl::Duration reopen_within;
   bool enabled = true;
@@ -74,10 +74,22 @@ struct AgentDefinition {
   config::Agent config;
 };
 
+// A file as it was read. An empty text is as good as no file.
+struct SourceFile {
+  std::string name;  // "web.textproto": as errors name it.
+  std::string text;
+};
+
+struct ConfigurationSource {
+  SourceFile agent;                     // salve.textproto
+  std::vector<SourceFile> health_sets;  // conf.d, in the order of their names.
+};
+
 struct Configuration {
   AgentDefinition agent;
   std::vector<HealthSetDefinition> health_sets;
   std::string throttle_policy_file;  // Path of throttle.xml; empty when there is none.
+  ConfigurationSource source;        // What it was made of; effective.h shows it.
 };
 
 // "SET/NAME", as people write it.

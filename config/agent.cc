@@ -1,0 +1,129 @@
+#include "config/agent.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "api/events.pb.h"
+#include "config/item_faults.h"
+#include "config/names.h"
+#include "config/rules.h"
+
+namespace salve {
+namespace {
+
+constexpr size_t kVersionLengthMax = 100;
+
+void CheckName(const std::string& field, const std::string& name, ItemFaults& faults) {
+  if (IsValidName(name)) return;
+  faults.Add(field, absl::StrCat(Quoted(name), " is no name: letters, digits and . _ - are ",
+                                 "allowed, 100 of them at most"));
+}
+
+void CheckServer(const config::Agent& agent, const std::string& server, ItemFaults& faults) {
+  if (!agent.server().empty() || IsValidName(server)) return CheckName("server", server, faults);
+  faults.Add("server", absl::StrCat("the host's name ", Quoted(server),
+                                    " is no name for a server: write one here"));
+}
+
+void CheckVersion(const std::string& version, ItemFaults& faults) {
+  if (version.size() <= kVersionLengthMax &&
+      std::all_of(version.begin(), version.end(), absl::ascii_isprint)) {
+    return;
+  }
+  faults.Add("version", absl::StrCat(Quoted(version), " is no version: at most ", kVersionLengthMax,
+                                     " printable ASCII characters are allowed"));
+}
+
+// A group of servers that each know only themselves would let a common fault act on all of
+// them at once, which is what a group is there to prevent.
+void CheckCoordinator(const config::Agent& agent, ItemFaults& faults) {
+  const bool is_local = !agent.has_coordinator() || agent.coordinator().has_local();
+  if (agent.has_coordinator() &&
+      agent.coordinator().kind_case() == config::Coordinator::KIND_NOT_SET) {
+    faults.Add("coordinator", "needs one of local");
+  } else if (!agent.group().empty() && is_local) {
+    faults.Add("group",
+               absl::StrCat("a group needs a coordinator that its servers share: with a local one "
+                            "each server of ",
+                            Quoted(agent.group()),
+                            " would be a group of its own, and a common "
+                            "fault could act on all of them at once"));
+  }
+}
+
+std::vector<std::string> ChannelNames() {
+  const auto* type = v1::Channel_descriptor();
+  std::vector<std::string> names;
+  for (int i = 0; i < type->value_count(); ++i) {
+    if (type->value(i)->number() != 0) names.push_back(type->value(i)->name());
+  }
+  return names;
+}
+
+void CheckChannel(const std::string& path, const std::string& name, ItemFaults& faults) {
+  const std::vector<std::string> known = ChannelNames();
+  if (std::find(known.begin(), known.end(), name) != known.end()) return;
+  if (name.empty()) return faults.Add(path, "is needed");
+  faults.Add(path, absl::StrCat("there is no channel ", Quoted(name), DidYouMean(name, known)));
+}
+
+template <typename Names>
+void CheckChannels(const std::string& path, const Names& names, ItemFaults& faults) {
+  absl::flat_hash_set<std::string> seen;
+  for (int i = 0; i < names.size(); ++i) {
+    const std::string element = absl::StrCat(path, "[", i, "]");
+    if (names[i] != "*") CheckChannel(element, names[i], faults);
+    if (!seen.insert(names[i]).second) {
+      faults.Add(element, absl::StrCat(Quoted(names[i]), " is there twice"));
+    }
+  }
+}
+
+void CheckExports(const config::Channels& channels, ItemFaults& faults) {
+  absl::flat_hash_set<std::string> seen;
+  for (int i = 0; i < channels.retention_size(); ++i) {
+    const std::string path = absl::StrCat("channels.retention[", i, "].channel");
+    const std::string& name = channels.retention(i).channel();
+    CheckChannel(path, name, faults);
+    if (!seen.insert(name).second) faults.Add(path, absl::StrCat(Quoted(name), " is there twice"));
+  }
+  if (channels.has_journal() && channels.journal().channel().empty()) {
+    faults.Add("channels.journal", "needs a channel; \"*\" is all of them");
+  }
+  CheckChannels("channels.journal.channel", channels.journal().channel(), faults);
+  CheckChannels("channels.jsonl.channel", channels.jsonl().channel(), faults);
+  if (channels.has_jsonl() && !absl::StartsWith(channels.jsonl().path(), "/")) {
+    faults.Add("channels.jsonl.path",
+               absl::StrCat(Quoted(channels.jsonl().path()), " is no path from / on"));
+  }
+}
+
+}  // namespace
+
+AgentDefinition ReadAgent(config::Agent agent, const Place& place, const std::string& host_name,
+                          ErrorList& errors) {
+  ItemFaults faults("", place, errors);
+  CheckRanges(agent, place,
+              [&](const std::string& path, const std::string& why) { faults.Add(path, why); });
+  AgentDefinition definition;
+  definition.server = agent.server().empty() ? host_name : agent.server();
+  definition.group = agent.group();
+  definition.version = agent.version();
+  definition.boot_grace = DurationOf(agent, "boot_grace");
+  definition.stop_timeout = DurationOf(agent, "stop_timeout");
+  definition.max_children = static_cast<int>(NumberOf(agent, "max_children"));
+  CheckServer(agent, definition.server, faults);
+  if (!agent.group().empty()) CheckName("group", agent.group(), faults);
+  CheckVersion(agent.version(), faults);
+  CheckCoordinator(agent, faults);
+  CheckExports(agent.channels(), faults);
+  definition.config = std::move(agent);
+  return definition;
+}
+
+}  // namespace salve

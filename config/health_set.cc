@@ -1,0 +1,261 @@
+#include "config/health_set.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "config/duration.h"
+#include "config/expand.h"
+#include "config/item.h"
+#include "config/names.h"
+
+namespace salve {
+namespace {
+
+constexpr int kTargetsMax = 1000;
+constexpr size_t kItemsMax = 100000;
+constexpr size_t kExpandedBytesMax = 256 << 20;
+
+constexpr char kNameRule[] = "letters, digits and . _ - are allowed, 100 of them at most";
+constexpr char kTargetRule[] =
+    "letters, digits and . _ - @ : are allowed, and / inside, 100 of them at most";
+
+using TakenNames = absl::flat_hash_map<std::string, Place>;
+
+// Adds a fault when `name` is none, or is taken already; takes it.
+void TakeName(const std::string& name, TakenNames& taken, ItemFaults& faults) {
+  if (name.empty()) return faults.Add("name", "is needed");
+  if (!IsValidName(name)) {
+    return faults.Add("name", absl::StrCat(Quoted(name), " is no name: ", kNameRule));
+  }
+  const auto [other, is_new] = taken.try_emplace(absl::AsciiStrToLower(name), faults.place());
+  if (!is_new) {
+    faults.Add("name", absl::StrCat("is taken at ", other->second.DescribeLine("name")));
+  }
+}
+
+template <typename Items>
+std::vector<std::string> NamesOf(const Items& items) {
+  std::vector<std::string> names;
+  for (const auto& item : items) names.push_back(item.name());
+  return names;
+}
+
+// A reference to an item of the set by the name that was written.
+std::string FaultOfReference(const std::string& kind, const std::string& name,
+                             const std::vector<std::string>& known) {
+  return absl::StrCat("the set has no ", kind, " ", Quoted(name), DidYouMean(name, known));
+}
+
+std::string NamesOfStates(const std::vector<StateTransition>& timeline) {
+  return absl::StrJoin(timeline, ", ", [](std::string* out, const StateTransition& transition) {
+    absl::StrAppend(out, config::HealthState_Name(transition.to));
+  });
+}
+
+// A responder must answer a state that its monitor enters, and before the monitor leaves it.
+void CheckMoment(const ResponderDefinition& responder, const MonitorDefinition& monitor,
+                 ItemFaults& faults) {
+  const std::vector<StateTransition>& timeline = monitor.transitions;
+  for (size_t i = 0; i < timeline.size(); ++i) {
+    if (timeline[i].to != responder.on) continue;
+    if (i + 1 == timeline.size()) return;
+    const absl::Duration stay = timeline[i + 1].after - timeline[i].after;
+    if (responder.after < stay) return;
+    return faults.Add(
+        "after",
+        absl::StrCat(DurationText(responder.after), " is never reached: the monitor leaves ",
+                     config::HealthState_Name(responder.on), " after ", DurationText(stay)));
+  }
+  faults.Add("on", absl::StrCat("monitor ", Quoted(monitor.name), " is never ",
+                                config::HealthState_Name(responder.on), ", only ",
+                                NamesOfStates(timeline)));
+}
+
+}  // namespace
+
+// Reads one set.
+class HealthSetReader::SetReader {
+ public:
+  SetReader(const config::HealthSet& set, const Place& place, HealthSetReader& server)
+      : set_(set),
+        place_(place),
+        server_(server),
+        faults_(absl::StrCat("health set ", Quoted(set.name())), place, server.errors_),
+        probe_names_(NamesOf(set.probe())),
+        monitor_names_(NamesOf(set.monitor())) {
+    for (int i = 0; i < set.monitor_size(); ++i) monitors_.try_emplace(monitor_names_[i], i);
+    for (const std::string& name : probe_names_) probes_.insert(name);
+  }
+
+  HealthSetDefinition Read() {
+    TakeName(set_.name(), server_.sets_, faults_);
+    CheckTargets();
+    CheckSize();
+    CheckItemNames();
+    HealthSetDefinition definition;
+    definition.name = set_.name();
+    definition.group = set_.group();
+    definition.enabled = !set_.has_enabled() || set_.enabled();
+    if (faults_.any()) return definition;
+    if (!set_.has_for_each()) ReadItems("", definition);
+    for (const std::string& target : set_.for_each().value()) ReadItems(target, definition);
+    return definition;
+  }
+
+ private:
+  void CheckTargets() {
+    if (!set_.has_for_each()) return;
+    if (set_.for_each().value().empty()) faults_.Add("for_each", "needs a value");
+    if (set_.for_each().value_size() > kTargetsMax) {
+      faults_.Add("for_each", absl::StrCat("has ", set_.for_each().value_size(),
+                                           " values; at most ", kTargetsMax, " may be"));
+    }
+    absl::flat_hash_set<std::string> seen;
+    for (int i = 0; i < set_.for_each().value_size(); ++i) {
+      const std::string& target = set_.for_each().value(i);
+      const std::string path = absl::StrCat("for_each.value[", i, "]");
+      if (!IsValidTarget(target)) {
+        faults_.Add(path, absl::StrCat(Quoted(target), " is no target: ", kTargetRule));
+      } else if (!seen.insert(target).second) {
+        faults_.Add(path, absl::StrCat(Quoted(target), " is there twice"));
+      }
+    }
+  }
+
+  // Before anything is expanded: a small file may ask for very much.
+  void CheckSize() {
+    const size_t targets = set_.has_for_each() ? set_.for_each().value_size() : 1;
+    const size_t written = set_.probe_size() + set_.monitor_size() + set_.responder_size();
+    server_.items_ += written * targets;
+    server_.bytes_ += set_.ByteSizeLong() * targets;
+    if (server_.items_ > kItemsMax) {
+      faults_.Add("", absl::StrCat("is one too many: with it the server has ", server_.items_,
+                                   " items; at most ", kItemsMax, " may be"));
+    } else if (server_.bytes_ > kExpandedBytesMax) {
+      faults_.Add("", absl::StrCat("is one too many: with it the server has ", server_.bytes_ >> 20,
+                                   " MiB of items; at most ", kExpandedBytesMax >> 20, " may be"));
+    }
+  }
+
+  void CheckItemNames() {
+    TakenNames probes, monitors, responders;
+    CheckNamesOf("probe", set_.probe(), probes);
+    CheckNamesOf("monitor", set_.monitor(), monitors);
+    CheckNamesOf("responder", set_.responder(), responders);
+  }
+
+  template <typename Items>
+  void CheckNamesOf(const std::string& kind, const Items& items, TakenNames& taken) {
+    for (int i = 0; i < items.size(); ++i) {
+      ItemFaults faults = FaultsOf(kind, items[i], i, items[i].name());
+      TakeName(items[i].name(), taken, faults);
+      Note(faults, items[i]);
+    }
+  }
+
+  void ReadItems(const std::string& target, HealthSetDefinition& into) {
+    const size_t first_monitor = into.monitors.size();
+    for (int i = 0; i < set_.probe_size(); ++i) {
+      config::Probe probe = Expanded(set_.probe(i), target);
+      ItemFaults faults = FaultsOf("probe", set_.probe(i), i, probe.name());
+      Keep(ReadProbe(std::move(probe), server_.checks_, faults), target, into.probes);
+      Note(faults, set_.probe(i));
+    }
+    for (int i = 0; i < set_.monitor_size(); ++i) {
+      config::Monitor monitor = Expanded(set_.monitor(i), target);
+      ItemFaults faults = FaultsOf("monitor", set_.monitor(i), i, monitor.name());
+      CheckProbesOf(set_.monitor(i), faults);
+      Keep(ReadMonitor(std::move(monitor), server_.checks_, faults), target, into.monitors);
+      Note(faults, set_.monitor(i));
+    }
+    for (int i = 0; i < set_.responder_size(); ++i) {
+      config::Responder responder = Expanded(set_.responder(i), target);
+      ItemFaults faults = FaultsOf("responder", set_.responder(i), i, responder.name());
+      CheckNameOnServer(responder.name(), faults);
+      const config::Responder& written = set_.responder(i);
+      ResponderDefinition definition = ReadResponder(std::move(responder), server_.checks_, faults);
+      CheckMonitorOf(written, definition, into, first_monitor, faults);
+      Keep(std::move(definition), target, into.responders);
+      Note(faults, written);
+    }
+  }
+
+  void CheckProbesOf(const config::Monitor& monitor, ItemFaults& faults) {
+    if (monitor.probe().empty()) faults.Add("", "needs a probe");
+    absl::flat_hash_set<std::string> seen;
+    for (int i = 0; i < monitor.probe_size(); ++i) {
+      const std::string& name = monitor.probe(i);
+      const std::string path = absl::StrCat("probe[", i, "]");
+      if (!probes_.contains(name)) {
+        faults.Add(path, FaultOfReference("probe", name, probe_names_));
+      } else if (!seen.insert(name).second) {
+        faults.Add(path, absl::StrCat(Quoted(name), " is there twice"));
+      }
+    }
+  }
+
+  void CheckMonitorOf(const config::Responder& written, const ResponderDefinition& responder,
+                      const HealthSetDefinition& so_far, size_t first_monitor, ItemFaults& faults) {
+    if (written.monitor().empty()) return faults.Add("", "needs a monitor");
+    const auto found = monitors_.find(written.monitor());
+    if (found == monitors_.end()) {
+      return faults.Add("monitor", FaultOfReference("monitor", written.monitor(), monitor_names_));
+    }
+    // What follows from a fault is not told again.
+    if (faults.any() || faulty_.contains(&set_.monitor(found->second))) return;
+    CheckMoment(responder, so_far.monitors[first_monitor + found->second], faults);
+  }
+
+  void CheckNameOnServer(const std::string& name, ItemFaults& faults) {
+    const auto [other, is_new] =
+        server_.responders_.try_emplace(absl::AsciiStrToLower(name), faults.place());
+    if (is_new) return;
+    faults.Add("name",
+               absl::StrCat("is taken on this server at ", other->second.DescribeLine("name")));
+  }
+
+  template <typename Item>
+  static Item Expanded(Item item, const std::string& target) {
+    if (!target.empty()) ExpandItem(target, item);
+    return item;
+  }
+
+  template <typename Item>
+  ItemFaults FaultsOf(const std::string& kind, const Item& written, int index,
+                      const std::string& name) {
+    return ItemFaults(absl::StrCat(kind, " ", Quoted(absl::StrCat(set_.name(), "/", name))),
+                      place_.In(kind, index), server_.errors_, faulty_.contains(&written));
+  }
+
+  template <typename Item>
+  void Note(const ItemFaults& faults, const Item& written) {
+    if (faults.any()) faulty_.insert(&written);
+  }
+
+  template <typename Definition>
+  void Keep(Definition definition, const std::string& target, std::vector<Definition>& into) {
+    definition.health_set = set_.name();
+    definition.target = target;
+    into.push_back(std::move(definition));
+  }
+
+  const config::HealthSet& set_;
+  const Place& place_;
+  HealthSetReader& server_;
+  ItemFaults faults_;
+  const std::vector<std::string> probe_names_;  // As written, in their order.
+  const std::vector<std::string> monitor_names_;
+  absl::flat_hash_set<std::string> probes_;
+  absl::flat_hash_map<std::string, int> monitors_;
+  absl::flat_hash_set<const void*> faulty_;  // Items as written.
+};
+
+HealthSetDefinition HealthSetReader::Read(const config::HealthSet& set, const Place& place) {
+  return SetReader(set, place, *this).Read();
+}
+
+}  // namespace salve

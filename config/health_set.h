@@ -1,0 +1,44 @@
+// Health sets, from what was written to what the engine works on, with all checks on the way.
+#ifndef SALVE_CONFIG_HEALTH_SET_H_
+#define SALVE_CONFIG_HEALTH_SET_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "config/config.pb.h"
+#include "config/definition.h"
+#include "config/errors.h"
+#include "config/item_faults.h"
+#include "config/kind_checks.h"
+#include "config/text_file.h"
+
+namespace salve {
+
+// Reads the health sets of one server, one after the other. Names are compared in any case, as
+// the throttle and the overrides do. At most 100,000 items and 256 MiB of them are read, those of
+// for_each counted in. Checks, errors and the places' files must outlive the reader.
+class HealthSetReader {
+ public:
+  HealthSetReader(const KindChecks& checks, ErrorList& errors) : checks_(checks), errors_(errors) {}
+
+  // The result is whole only if `errors` is still empty. Of an item in a for_each the faults of
+  // the first target that has any are told.
+  HealthSetDefinition Read(const config::HealthSet& set, const Place& place);
+
+ private:
+  class SetReader;
+  // Names that are taken, in lower case, and by whom.
+  using TakenNames = absl::flat_hash_map<std::string, Place>;
+
+  const KindChecks& checks_;
+  ErrorList& errors_;
+  TakenNames sets_;
+  TakenNames responders_;  // Name, or Name/target.
+  size_t items_ = 0;
+  size_t bytes_ = 0;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_CONFIG_HEALTH_SET_H_

@@ -1,0 +1,132 @@
+#include "config/item.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "config/duration.h"
+#include "config/rules.h"
+
+namespace salve {
+namespace {
+
+using google::protobuf::Message;
+
+void CheckItemRanges(const Message& item, ItemFaults& faults) {
+  CheckRanges(item, faults.place(),
+              [&](const std::string& path, const std::string& why) { faults.Add(path, why); });
+}
+
+// The oneof that makes the item what it is.
+void CheckHasKind(const Message& item, const std::string& oneof_name, ItemFaults& faults) {
+  const auto* oneof = item.GetDescriptor()->FindOneofByName(oneof_name);
+  if (item.GetReflection()->HasOneof(item, oneof)) return;
+  std::vector<std::string> kinds;
+  for (int i = 0; i < oneof->field_count(); ++i) kinds.push_back(oneof->field(i)->name());
+  faults.Add("", absl::StrCat("needs one of ", absl::StrJoin(kinds, ", ")));
+}
+
+// The check of a kind sees only items that are right by themselves.
+template <typename Check, typename Item>
+void CheckKind(const Check& check, const Item& item, ItemFaults& faults) {
+  if (check && !faults.any() && !faults.silent()) faults.Add(check(item));
+}
+
+bool IsEnabled(const auto& item) { return !item.has_enabled() || item.enabled(); }
+
+bool IsAlertState(config::HealthState state) {
+  return state == config::DEGRADED || state == config::UNHEALTHY || state == config::UNRECOVERABLE;
+}
+
+constexpr char kAlertStates[] = "DEGRADED, UNHEALTHY or UNRECOVERABLE";
+
+std::string FaultOfState(config::HealthState state) {
+  if (state == config::HEALTH_STATE_UNSPECIFIED) return absl::StrCat("is needed: ", kAlertStates);
+  return absl::StrCat(config::HealthState_Name(state), " is not ", kAlertStates);
+}
+
+std::vector<StateTransition> ReadTransitions(const config::Monitor& monitor, ItemFaults& faults) {
+  if (monitor.transition().empty()) {
+    return {{config::DEGRADED, absl::ZeroDuration()}, {config::UNHEALTHY, absl::Seconds(60)}};
+  }
+  std::vector<StateTransition> timeline;
+  for (const config::Transition& transition : monitor.transition()) {
+    const std::string path = absl::StrCat("transition[", timeline.size(), "]");
+    const StateTransition next{transition.to(), DurationOf(transition, "after")};
+    if (!IsAlertState(next.to)) faults.Add(path + ".to", FaultOfState(next.to));
+    if (!timeline.empty() && next.to <= timeline.back().to) {
+      faults.Add(path + ".to",
+                 absl::StrCat(config::HealthState_Name(next.to), " is no worse than ",
+                              config::HealthState_Name(timeline.back().to), " before it"));
+    }
+    if (!timeline.empty() && next.after <= timeline.back().after) {
+      faults.Add(path + ".after", absl::StrCat(DurationText(next.after), " is not later than the ",
+                                               DurationText(timeline.back().after), " before it"));
+    }
+    timeline.push_back(next);
+  }
+  return timeline;
+}
+
+}  // namespace
+
+ProbeDefinition ReadProbe(config::Probe probe, const KindChecks& checks, ItemFaults& faults) {
+  CheckItemRanges(probe, faults);
+  CheckHasKind(probe, "kind", faults);
+  ProbeDefinition definition;
+  definition.interval = ProbeInterval(probe);
+  definition.timeout = ProbeTimeout(probe);
+  definition.max_retry_attempts = static_cast<int>(probe.max_retry_attempts());
+  definition.enabled = IsEnabled(probe);
+  // A look that outlasts its interval would have the next ones skipped. Nothing is looked at
+  // for a notification.
+  if (!faults.any() && !probe.has_notification() && definition.timeout > definition.interval) {
+    faults.Add("timeout",
+               absl::StrCat(DurationText(definition.timeout), " is longer than the interval of ",
+                            DurationText(definition.interval)));
+  }
+  CheckKind(checks.probe, probe, faults);
+  definition.name = probe.name();
+  definition.config = std::move(probe);
+  return definition;
+}
+
+MonitorDefinition ReadMonitor(config::Monitor monitor, const KindChecks& checks,
+                              ItemFaults& faults) {
+  CheckItemRanges(monitor, faults);
+  CheckHasKind(monitor, "kind", faults);
+  MonitorDefinition definition;
+  definition.probes.assign(monitor.probe().begin(), monitor.probe().end());
+  definition.transitions = ReadTransitions(monitor, faults);
+  definition.reopen_within = DurationOf(monitor, "reopen_within");
+  definition.enabled = IsEnabled(monitor);
+  CheckKind(checks.monitor, monitor, faults);
+  definition.name = monitor.name();
+  definition.config = std::move(monitor);
+  return definition;
+}
+
+ResponderDefinition ReadResponder(config::Responder responder, const KindChecks& checks,
+                                  ItemFaults& faults) {
+  CheckItemRanges(responder, faults);
+  CheckHasKind(responder, "action", faults);
+  if (!IsAlertState(responder.on())) faults.Add("on", FaultOfState(responder.on()));
+  ResponderDefinition definition;
+  definition.monitor = responder.monitor();
+  definition.on = responder.on();
+  definition.after = DurationOf(responder, "after");
+  definition.observe = responder.mode() == config::Responder::OBSERVE;
+  definition.timeout = DurationOf(responder, "timeout");
+  definition.settle = DurationOf(responder, "settle");
+  definition.retry_after = DurationOf(responder, "retry_after");
+  definition.ineffective_after = static_cast<int>(NumberOf(responder, "ineffective_after"));
+  definition.enabled = IsEnabled(responder);
+  CheckKind(checks.responder, responder, faults);
+  definition.name = responder.name();
+  definition.config = std::move(responder);
+  return definition;
+}
+
+}  // namespace salve
