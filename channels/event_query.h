@@ -43,6 +43,8 @@ class EventReader {
 
  private:
   class Connections;
+  absl::StatusOr<std::vector<v1::Event>> FromFile(const v1::QueryEventsRequest& request);
+
   EventStore& store_;
   const std::unique_ptr<Connections> connections_;
 };

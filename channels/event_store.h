@@ -48,13 +48,13 @@ struct EventStoreOptions {
   // Open. May be empty.
   std::function<void(absl::string_view)> say;
 
-  absl::Duration write_delay = absl::Milliseconds(50);  // The longest an event waits for company.
-  size_t batch_events_max = 1000;
   EventQueueBounds queue;
-  uint64_t disk_reserve_bytes = 16u << 20;   // With less free, ProbeResults are no longer stored.
+  absl::Duration write_delay = absl::Milliseconds(50);  // The longest an event waits for company.
+  uint64_t disk_reserve_bytes = 16u << 20;       // With less free, ProbeResults are not stored.
   absl::Duration retry_min = absl::Seconds(1);   // Pause after a write that failed, doubling …
   absl::Duration retry_max = absl::Seconds(30);  // … up to this.
-  absl::Duration upkeep_interval = absl::Seconds(1);  // Between looks at age, disk and the file.
+  absl::Duration upkeep_interval = absl::Seconds(1);     // Between looks at age, disk and file.
+  absl::Duration drop_report_interval = absl::Seconds(10);  // Between two events about drops.
 };
 
 // What Open met that a person should know; the caller puts it into an Agent event (id 9 when
@@ -63,6 +63,8 @@ struct OpenReport {
   bool damaged = false;  // The old file was unreadable (set aside) or lost: a new one was begun.
   std::vector<std::string> messages;
 };
+
+class EventWriter;
 
 class EventStore final : public EventLog {
  public:
@@ -81,9 +83,12 @@ class EventStore final : public EventLog {
   // Errors: kDeadlineExceeded; kUnavailable: the disk can't be written.
   absl::Status Flush(Instant deadline);
 
-  // The new events that match `filter` from now on (limit, since and record_id are ignored).
+  // The new events that match `filter` from now on (limit and record_id are ignored).
   // At most 64 at a time. Errors: kResourceExhausted.
   absl::StatusOr<std::unique_ptr<EventSubscription>> Subscribe(v1::QueryEventsRequest filter);
+
+  // From the writer's next turn on (a reload).
+  void Reconfigure(RetentionTable retention, std::vector<ExportRoute> exports);
 
   const OpenReport& open_report() const { return open_report_; }
   uint64_t dropped() const;      // Events that were never stored, since Open.
@@ -91,16 +96,20 @@ class EventStore final : public EventLog {
 
  private:
   friend class EventReader;
-  class Writer;  // The thread and what only it touches.
 
-  explicit EventStore(EventStoreOptions options);
+  EventStore(std::string server, std::string path, const Clock& clock, EventQueueBounds bounds,
+             uint64_t next_record_id);
+  // For readers: counts the files that were opened; 0: there is none now.
+  uint64_t file_generation() const;
+  // A reader met damage: the writer sets the file aside.
+  void ReportDamage();
 
   const Clock& clock_;
   const std::string path_;
   const std::string server_;
   OpenReport open_report_;  // Not changed after Open.
   EventQueue queue_;
-  std::unique_ptr<Writer> writer_;  // Last: its thread uses the others.
+  std::unique_ptr<EventWriter> writer_;  // Last: its thread uses the others.
 };
 
 }  // namespace salve

@@ -25,9 +25,11 @@ class SubscriptionQueue {
   SubscriptionQueue(v1::QueryEventsRequest filter, size_t events_max)
       : filter_(std::move(filter)), events_max_(events_max) {}
 
-  // Takes the event when it matches; drops the oldest when full. False: nobody listens any more.
-  bool Offer(const SharedEvent& event) ABSL_LOCKS_EXCLUDED(mu_);
-  void Close() ABSL_LOCKS_EXCLUDED(mu_);  // No event follows; wakes who waits.
+  // Takes the event when it matches; drops the oldest when full.
+  void Offer(const SharedEvent& event) ABSL_LOCKS_EXCLUDED(mu_);
+  // From either side: no event follows; wakes who waits.
+  void Close() ABSL_LOCKS_EXCLUDED(mu_);
+  bool closed() const ABSL_LOCKS_EXCLUDED(mu_);
 
   struct Taken {
     std::vector<SharedEvent> events;
@@ -39,7 +41,7 @@ class SubscriptionQueue {
  private:
   const v1::QueryEventsRequest filter_;
   const size_t events_max_;
-  Mutex mu_;
+  mutable Mutex mu_;
   CondVar changed_;
   std::deque<SharedEvent> events_ ABSL_GUARDED_BY(mu_);
   uint64_t missed_ ABSL_GUARDED_BY(mu_) = 0;
