@@ -2,7 +2,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "probes/exec_probe.h"
+#include "probes/log_match_probe.h"
 #include "probes/notification_probe.h"
+#include "probes/process_probe.h"
 #include "probes/systemd_unit_probe.h"
 
 namespace salve {
@@ -26,6 +28,16 @@ constexpr Kind kKinds[] = {
      [](const Config& c) { return CheckSystemdUnitProbe(c.systemd_unit()); },
      [](const Config& c, const ProbeEnvironment& e) {
        return NewSystemdUnitProbe(c.systemd_unit(), e.loop, e.services);
+     }},
+    {Config::kProcess, "ProcessProbe",
+     [](const Config& c) { return CheckProcessProbe(c.process()); },
+     [](const Config& c, const ProbeEnvironment& e) {
+       return NewProcessProbe(c.process(), e.loop, e.host);
+     }},
+    {Config::kLogMatch, "LogMatchProbe",
+     [](const Config& c) { return CheckLogMatchProbe(c.log_match()); },
+     [](const Config& c, const ProbeEnvironment& e) {
+       return NewLogMatchProbe(c.log_match(), e.loop);
      }},
     {Config::kNotification, "NotificationProbe",
      [](const Config& c) { return CheckNotificationProbe(c.notification()); },
