@@ -92,6 +92,10 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
 // The identity of a running process, from PROC/PID/stat. Errors: kNotFound.
 absl::StatusOr<ProcessIdentity> IdentifyProcess(const std::string& proc, pid_t pid);
 
+// Kills a process and its group, if it is still the one that is meant. For what an earlier life
+// of the agent started. Errors: kNotFound: it has ended; kPermissionDenied.
+absl::Status KillProcessGroup(const std::string& proc, const ProcessIdentity& process);
+
 // An errno as a Status: "`what`: No space left on device".
 absl::Status ErrnoStatus(int error, absl::string_view what);
 

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -124,6 +125,15 @@ absl::StatusOr<ProcessIdentity> IdentifyProcess(const std::string& proc, pid_t p
     return absl::NotFoundError(path + ": no start time in it");
   }
   return identity;
+}
+
+absl::Status KillProcessGroup(const std::string& proc, const ProcessIdentity& process) {
+  absl::StatusOr<ProcessIdentity> running = IdentifyProcess(proc, process.pid);
+  if (!running.ok()) return running.status();
+  if (*running != process) return absl::NotFoundError("the process has ended");
+  // The group has the leader's pid: no other group can get that number while the leader lives.
+  if (kill(-process.pid, SIGKILL) != 0) return ErrnoStatus(errno, "kill");
+  return absl::OkStatus();
 }
 
 }  // namespace salve

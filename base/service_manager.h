@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/clock.h"
 
 namespace salve {
@@ -28,6 +29,8 @@ struct UnitState {
   pid_t main_pid = 0;         // 0 = none.
   absl::Duration timeout_start = absl::ZeroDuration();  // InfiniteDuration when off.
   absl::Duration timeout_stop = absl::ZeroDuration();
+
+  friend bool operator==(const UnitState&, const UnitState&) = default;
 };
 
 // Something of systemd's own is under way on this unit (a job, or a restart it has planned):
@@ -53,16 +56,18 @@ class ServiceManager {
  public:
   virtual ~ServiceManager() = default;
 
-  // Calls `changed` with the unit's state: soon after this call, and at each change from then
-  // on, until UnwatchUnit. kNotFound: no such unit (an unloaded one appears when it is loaded);
+  // Calls `changed` with the unit's state: soon after this call (never inside it), and at each
+  // change from then on, until UnwatchUnit, which may be called inside `changed`. kNotFound: no such unit (an unloaded one appears when it is loaded);
   // kUnavailable: systemd can't be asked now; the watch goes on and reports its return.
   virtual UnitWatchId WatchUnit(const std::string& unit, UnitCallback changed) = 0;
   virtual void UnwatchUnit(UnitWatchId id) = 0;
 
   // Queues a restart job in mode `fail`, which never cancels somebody else's job. `queued` is
   // called when systemd has accepted it, then `done` once with its end, at most at `deadline`.
+  // Neither comes inside this call. It starts a unit that was stopped: look before.
   // Errors in `done`: kNotFound (no such unit), kFailedPrecondition (masked, or another job
-  //   conflicts), kDeadlineExceeded (the job was cancelled at `deadline`), kUnavailable (no bus).
+  //   conflicts), kDeadlineExceeded (the job was cancelled at `deadline`), kPermissionDenied,
+  //   kUnavailable (no bus). A job that ended badly is no error: see JobResult.
   virtual void RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
                            JobDone done) = 0;
 
