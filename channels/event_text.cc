@@ -4,7 +4,6 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
-#include <string>
 
 namespace salve {
 namespace {
@@ -39,23 +38,6 @@ bool IsStorable(const std::string& text) {
   return text.size() <= kTextBytesMax && (IsAscii(text) || IsUtf8(text));
 }
 
-std::string Storable(absl::string_view text) {
-  const bool cut = text.size() > kTextBytesMax;
-  constexpr absl::string_view kEllipsis = "…";
-  const size_t bytes_max = cut ? kTextBytesMax - kEllipsis.size() : text.size();
-  std::string out;
-  out.reserve(std::min(text.size(), kTextBytesMax));
-  while (!text.empty()) {
-    const size_t length = SequenceLength(text);
-    const size_t step = std::max<size_t>(length, 1);
-    if (out.size() + step > bytes_max) break;
-    out.append(length == 0 ? "?" : std::string(text.substr(0, length)));
-    text.remove_prefix(step);
-  }
-  if (cut) out.append(kEllipsis.data(), kEllipsis.size());
-  return out;
-}
-
 void MakeMessageStorable(Message* message);
 
 void MakeFieldStorable(Message* message, const FieldDescriptor* field) {
@@ -67,7 +49,7 @@ void MakeFieldStorable(Message* message, const FieldDescriptor* field) {
     if (!is_text) return;
     std::string scratch;
     const std::string& text = reflection->GetStringReference(*message, field, &scratch);
-    if (!IsStorable(text)) reflection->SetString(message, field, Storable(text));
+    if (!IsStorable(text)) reflection->SetString(message, field, CleanText(text, kTextBytesMax));
     return;
   }
   while (reflection->FieldSize(*message, field) > kRepeatedMax) {
@@ -79,7 +61,8 @@ void MakeFieldStorable(Message* message, const FieldDescriptor* field) {
       continue;
     }
     const std::string text = reflection->GetRepeatedString(*message, field, i);
-    if (!IsStorable(text)) reflection->SetRepeatedString(message, field, i, Storable(text));
+    if (IsStorable(text)) continue;
+    reflection->SetRepeatedString(message, field, i, CleanText(text, kTextBytesMax));
   }
 }
 
@@ -104,6 +87,23 @@ bool IsUtf8(absl::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+std::string CleanText(absl::string_view text, size_t bytes_max) {
+  constexpr absl::string_view kEllipsis = "…";
+  const bool cut = text.size() > bytes_max;
+  const size_t room = cut ? bytes_max - kEllipsis.size() : text.size();
+  std::string clean;
+  clean.reserve(std::min(text.size(), bytes_max));
+  while (!text.empty()) {
+    const size_t length = SequenceLength(text);
+    const size_t step = std::max<size_t>(length, 1);
+    if (clean.size() + step > room) break;
+    clean.append(length == 0 ? "?" : text.data(), step);
+    text.remove_prefix(step);
+  }
+  if (cut) clean.append(kEllipsis.data(), kEllipsis.size());
+  return clean;
 }
 
 void MakeStorable(v1::Event* event) { MakeMessageStorable(event); }

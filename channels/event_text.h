@@ -3,6 +3,7 @@
 #define SALVE_CHANNELS_EVENT_TEXT_H_
 
 #include <cstddef>
+#include <string>
 
 #include "absl/strings/string_view.h"
 #include "api/events.pb.h"
@@ -16,6 +17,10 @@ inline constexpr int kRepeatedMax = 1'000;
 // by "?", and drops elements of a repeated field beyond kRepeatedMax. Protobuf would write such
 // a text and then refuse to read it.
 void MakeStorable(v1::Event* event);
+
+// The text itself, or one in which what is not UTF-8 is replaced by "?", cut at `bytes_max` with
+// "…" as its end. Requires: bytes_max >= 3.
+std::string CleanText(absl::string_view text, size_t bytes_max);
 
 bool IsUtf8(absl::string_view text);
 
