@@ -1,0 +1,173 @@
+#include "cli/fake_agent.h"
+
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <filesystem>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "api/salve.grpc.pb.h"
+#include "base/check.h"
+
+namespace salve {
+namespace {
+
+// Short, so that the socket's path fits; the test's own folder may be too deep for one.
+std::string NewFolder() {
+  char path[] = "/tmp/salvectl.XXXXXX";
+  CHECK(mkdtemp(path) != nullptr);
+  return path;
+}
+
+// What the services share.
+struct Shared {
+  FakeAnswers& answers;
+  std::atomic<bool> hangs = false;
+};
+
+// Until the client has gone or the server shuts down.
+void WaitForTheEnd(grpc::ServerContext* context) {
+  Mutex mu;
+  CondVar never;
+  MutexLock lock(&mu);
+  while (!context->IsCancelled()) never.WaitFor(&mu, absl::Milliseconds(1));
+}
+
+grpc::Status StatusOf(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      std::string(status.message()));
+}
+
+template <typename Request, typename Response>
+grpc::Status Give(Shared& shared, FakeMethod<Request, Response> FakeAnswers::*method,
+                  grpc::ServerContext* context, const Request* request, Response* response) {
+  if (shared.hangs) {
+    WaitForTheEnd(context);
+    return grpc::Status::CANCELLED;
+  }
+  absl::StatusOr<Response> answer = (shared.answers.*method).Answer(*request);
+  if (!answer.ok()) return StatusOf(answer.status());
+  *response = *std::move(answer);
+  return grpc::Status::OK;
+}
+
+// A method of a service that gives the canned answer.
+#define FAKE_METHOD(name, member, Request, Response)                                  \
+  grpc::Status name(grpc::ServerContext* context, const v1::Request* request,         \
+                    v1::Response* response) override {                                \
+    return Give(shared, &FakeAnswers::member, context, request, response);            \
+  }
+
+struct Health final : v1::HealthService::Service {
+  explicit Health(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(GetServerHealth, get_server_health, GetServerHealthRequest, GetServerHealthResponse)
+  FAKE_METHOD(RunProbe, run_probe, RunProbeRequest, RunProbeResponse)
+  FAKE_METHOD(ListProbes, list_probes, ListRequest, ListProbesResponse)
+  FAKE_METHOD(ListMonitors, list_monitors, ListRequest, ListMonitorsResponse)
+  FAKE_METHOD(ListResponders, list_responders, ListRequest, ListRespondersResponse)
+  FAKE_METHOD(Notify, notify, NotifyRequest, NotifyResponse)
+  Shared& shared;
+};
+
+struct Action final : v1::ActionService::Service {
+  explicit Action(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(Run, run_action, RunActionRequest, RunActionResponse)
+  FAKE_METHOD(List, list_actions, ListActionsRequest, ListActionsResponse)
+  Shared& shared;
+};
+
+struct Throttle final : v1::ThrottleService::Service {
+  explicit Throttle(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(GetThrottleState, get_throttle_state, GetThrottleStateRequest,
+              GetThrottleStateResponse)
+  FAKE_METHOD(CheckThrottle, check_throttle, CheckThrottleRequest, CheckThrottleResponse)
+  FAKE_METHOD(ListThrottleConfig, list_throttle_config, ListThrottleConfigRequest,
+              ListThrottleConfigResponse)
+  Shared& shared;
+};
+
+struct Events final : v1::EventService::Service {
+  explicit Events(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(Query, query_events, QueryEventsRequest, QueryEventsResponse)
+  FAKE_METHOD(Explain, explain, ExplainRequest, ExplainResponse)
+  grpc::Status Tail(grpc::ServerContext* context, const v1::QueryEventsRequest* request,
+                    grpc::ServerWriter<v1::Event>* writer) override {
+    const absl::StatusOr<FakeTail> tail = shared.answers.tail_events.Answer(*request);
+    if (!tail.ok()) return StatusOf(tail.status());
+    for (const v1::Event& event : tail->events) writer->Write(event);
+    if (!tail->ends) WaitForTheEnd(context);
+    return grpc::Status::OK;
+  }
+  Shared& shared;
+};
+
+struct Agent final : v1::AgentService::Service {
+  explicit Agent(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(GetInfo, get_info, GetInfoRequest, GetInfoResponse)
+  FAKE_METHOD(Reload, reload, ReloadRequest, ReloadResponse)
+  FAKE_METHOD(GetConfig, get_config, GetConfigRequest, GetConfigResponse)
+  Shared& shared;
+};
+
+#undef FAKE_METHOD
+
+// gRPC reads the address as a URI.
+std::string AddressOf(const std::string& path) {
+  std::string address = "unix:";
+  for (const char c : path) {
+    if (absl::ascii_isalnum(c) || c == '/' || c == '.') {
+      address += c;
+    } else {
+      absl::StrAppendFormat(&address, "%%%02X", static_cast<unsigned char>(c));
+    }
+  }
+  return address;
+}
+
+}  // namespace
+
+struct FakeAgent::Server {
+  explicit Server(FakeAnswers& answers)
+      : shared{answers},
+        health(shared),
+        action(shared),
+        throttle(shared),
+        events(shared),
+        agent(shared) {}
+  Shared shared;
+  Health health;
+  Action action;
+  Throttle throttle;
+  Events events;
+  Agent agent;
+  std::unique_ptr<grpc::Server> grpc;
+};
+
+FakeAgent::FakeAgent(const std::string& name)
+    : name_(name), dir_(NewFolder()), server_(std::make_unique<Server>(*this)) {
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(AddressOf(socket()), grpc::InsecureServerCredentials());
+  builder.RegisterService(&server_->health);
+  builder.RegisterService(&server_->action);
+  builder.RegisterService(&server_->throttle);
+  builder.RegisterService(&server_->events);
+  builder.RegisterService(&server_->agent);
+  server_->grpc = builder.BuildAndStart();
+  CHECK(server_->grpc != nullptr);
+}
+
+FakeAgent::~FakeAgent() {
+  server_->grpc->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
+  server_->grpc->Wait();
+  std::error_code ignored;  // A folder of /tmp that stays is no fault of a test.
+  std::filesystem::remove_all(dir_, ignored);
+}
+
+void FakeAgent::Hang() { server_->shared.hangs = true; }
+
+}  // namespace salve

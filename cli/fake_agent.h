@@ -1,0 +1,100 @@
+// FakeAgent: the agent's services with canned answers, on a Unix socket in a folder of its own.
+// gRPC stays behind this header.
+#ifndef SALVE_CLI_FAKE_AGENT_H_
+#define SALVE_CLI_FAKE_AGENT_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "api/salve.pb.h"
+#include "base/mutex.h"
+
+namespace salve {
+
+// One method: what it says, and what it was last asked. Thread-safe.
+template <typename Request, typename Response>
+class FakeMethod {
+ public:
+  // The answer from now on; without one it is an empty response.
+  void Say(absl::StatusOr<Response> answer) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    answers_ = {std::move(answer)};
+  }
+  // One answer for each call; the last stays.
+  void SayInTurn(std::vector<absl::StatusOr<Response>> answers) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    answers_ = std::move(answers);
+  }
+  // The last request.
+  Request asked() const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    return asked_;
+  }
+
+  absl::StatusOr<Response> Answer(const Request& request) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    asked_ = request;
+    absl::StatusOr<Response> answer = answers_.front();
+    if (answers_.size() > 1) answers_.erase(answers_.begin());
+    return answer;
+  }
+
+ private:
+  mutable Mutex mu_;
+  Request asked_ ABSL_GUARDED_BY(mu_);
+  std::vector<absl::StatusOr<Response>> answers_ ABSL_GUARDED_BY(mu_) = {Response()};
+};
+
+// What Tail streams: the events, and then either the end, or nothing until the client goes.
+struct FakeTail {
+  std::vector<v1::Event> events;
+  bool ends = false;
+};
+
+struct FakeAnswers {
+  FakeMethod<v1::GetServerHealthRequest, v1::GetServerHealthResponse> get_server_health;
+  FakeMethod<v1::RunProbeRequest, v1::RunProbeResponse> run_probe;
+  FakeMethod<v1::ListRequest, v1::ListProbesResponse> list_probes;
+  FakeMethod<v1::ListRequest, v1::ListMonitorsResponse> list_monitors;
+  FakeMethod<v1::ListRequest, v1::ListRespondersResponse> list_responders;
+  FakeMethod<v1::NotifyRequest, v1::NotifyResponse> notify;
+  FakeMethod<v1::RunActionRequest, v1::RunActionResponse> run_action;
+  FakeMethod<v1::ListActionsRequest, v1::ListActionsResponse> list_actions;
+  FakeMethod<v1::GetThrottleStateRequest, v1::GetThrottleStateResponse> get_throttle_state;
+  FakeMethod<v1::CheckThrottleRequest, v1::CheckThrottleResponse> check_throttle;
+  FakeMethod<v1::ListThrottleConfigRequest, v1::ListThrottleConfigResponse> list_throttle_config;
+  FakeMethod<v1::QueryEventsRequest, v1::QueryEventsResponse> query_events;
+  FakeMethod<v1::QueryEventsRequest, FakeTail> tail_events;
+  FakeMethod<v1::ExplainRequest, v1::ExplainResponse> explain;
+  FakeMethod<v1::GetInfoRequest, v1::GetInfoResponse> get_info;
+  FakeMethod<v1::ReloadRequest, v1::ReloadResponse> reload;
+  FakeMethod<v1::GetConfigRequest, v1::GetConfigResponse> get_config;
+};
+
+class FakeAgent : public FakeAnswers {
+ public:
+  // Listens on DIR/`name`, in a new folder DIR that goes with the agent.
+  explicit FakeAgent(const std::string& name = "salve.sock");
+  ~FakeAgent();
+
+  const std::string& dir() const { return dir_; }
+  std::string socket() const { return dir_ + "/" + name_; }
+
+  // From now on no call is answered until its client gives up.
+  void Hang();
+
+ private:
+  struct Server;
+
+  const std::string name_;
+  const std::string dir_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_CLI_FAKE_AGENT_H_

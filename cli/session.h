@@ -1,0 +1,75 @@
+// Session: salvectl's side of the agent's API over a Unix socket. It connects at the first call;
+// each call waits for its answer. One thread. gRPC stays behind this header.
+#ifndef SALVE_CLI_SESSION_H_
+#define SALVE_CLI_SESSION_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "api/salve.pb.h"
+
+namespace salve {
+
+struct SessionOptions {
+  std::vector<std::string> sockets;       // Paths; the first that may be opened is taken.
+  std::optional<absl::Duration> timeout;  // Of each call. Default: 5 s, for RunProbe and RunAction
+                                          // 65 min: looks and actions take up to an hour.
+};
+
+// Errors of every call, beside those of the service (api/salve.proto), whose codes are kept:
+//   kUnavailable: no agent there, or the connection broke; kDeadlineExceeded: no answer in time;
+//   kPermissionDenied: the socket may not be opened; kInvalidArgument: its path is too long.
+class Session {
+ public:
+  explicit Session(SessionOptions options);
+  ~Session();
+
+  absl::StatusOr<v1::GetServerHealthResponse> GetServerHealth(
+      const v1::GetServerHealthRequest& request);
+  absl::StatusOr<v1::RunProbeResponse> RunProbe(const v1::RunProbeRequest& request);
+  absl::StatusOr<v1::ListProbesResponse> ListProbes(const v1::ListRequest& request);
+  absl::StatusOr<v1::ListMonitorsResponse> ListMonitors(const v1::ListRequest& request);
+  absl::StatusOr<v1::ListRespondersResponse> ListResponders(const v1::ListRequest& request);
+  absl::StatusOr<v1::NotifyResponse> Notify(const v1::NotifyRequest& request);
+
+  absl::StatusOr<v1::RunActionResponse> RunAction(const v1::RunActionRequest& request);
+  absl::StatusOr<v1::ListActionsResponse> ListActions(const v1::ListActionsRequest& request);
+
+  // All pages, in one response without a token.
+  absl::StatusOr<v1::GetThrottleStateResponse> GetThrottleState(
+      v1::GetThrottleStateRequest request);
+  absl::StatusOr<v1::CheckThrottleResponse> CheckThrottle(const v1::CheckThrottleRequest& request);
+  absl::StatusOr<v1::ListThrottleConfigResponse> ListThrottleConfig(
+      const v1::ListThrottleConfigRequest& request);
+
+  absl::StatusOr<v1::QueryEventsResponse> QueryEvents(const v1::QueryEventsRequest& request);
+  absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
+  // Calls `on_event` for each event, on this thread, until the descriptor `interrupt` is readable:
+  // then OK. There is no deadline. Errors: kUnavailable when the agent ends the stream.
+  absl::Status TailEvents(const v1::QueryEventsRequest& request, int interrupt,
+                          const std::function<void(const v1::Event&)>& on_event);
+
+  absl::StatusOr<v1::GetInfoResponse> GetInfo(const v1::GetInfoRequest& request);
+  absl::StatusOr<v1::ReloadResponse> Reload(const v1::ReloadRequest& request);
+  absl::StatusOr<v1::GetConfigResponse> GetConfig(const v1::GetConfigRequest& request);
+
+ private:
+  struct Connection;
+
+  absl::Status Connect();
+  absl::Duration timeout() const;
+  absl::Duration long_timeout() const;
+
+  const SessionOptions options_;
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_CLI_SESSION_H_

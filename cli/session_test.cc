@@ -1,0 +1,186 @@
+#include "cli/session.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "cli/fake_agent.h"
+#include "gtest/gtest.h"
+
+namespace salve {
+namespace {
+
+absl::Status AskAt(const std::vector<std::string>& sockets) {
+  Session session({.sockets = sockets});
+  return session.GetInfo(v1::GetInfoRequest()).status();
+}
+
+TEST(SessionTest, AsksTheAgentAtTheSocket) {
+  FakeAgent agent;
+  v1::GetInfoResponse info;
+  info.set_version("9.9");
+  agent.get_info.Say(info);
+  Session session({.sockets = {agent.socket()}});
+
+  EXPECT_EQ(session.GetInfo(v1::GetInfoRequest()).value().version(), "9.9");
+}
+
+TEST(SessionTest, TakesTheFirstSocketThatMayBeOpened) {
+  FakeAgent agent;
+
+  EXPECT_TRUE(AskAt({agent.dir() + "/admin.sock", agent.socket()}).ok());
+}
+
+TEST(SessionTest, APathMayHoldWhatAnUriMayNot) {
+  FakeAgent agent("a b%20#?.sock");
+
+  EXPECT_TRUE(AskAt({agent.socket()}).ok());
+}
+
+TEST(SessionTest, SaysThatThereIsNoSocketAndWhatToDo) {
+  const absl::Status status = AskAt({"/nonexistent/admin.sock", "/nonexistent/salve.sock"});
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(),
+            "cannot connect to /nonexistent/salve.sock: no such file; is salved running? "
+            "(systemctl status salved)");
+}
+
+TEST(SessionTest, SaysThatNobodyListens) {
+  FakeAgent agent;  // For its folder.
+  const std::string path = agent.dir() + "/file";
+  close(open(path.c_str(), O_CREAT | O_WRONLY, 0600));
+
+  const absl::Status status = AskAt({path});
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(), "cannot connect to " + path +
+                                  ": nobody listens there; is salved running? "
+                                  "(systemctl status salved)");
+}
+
+TEST(SessionTest, SaysThatTheSocketMayNotBeOpened) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may open every socket";
+  FakeAgent agent;
+  chmod(agent.socket().c_str(), 0);
+
+  const absl::Status status = AskAt({agent.socket()});
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(status.message(), "cannot connect to " + agent.socket() +
+                                  ": permission denied; is your user in the group salve?");
+}
+
+TEST(SessionTest, ASocketsPathHasAtMost107Bytes) {
+  EXPECT_EQ(AskAt({"/" + std::string(106, 'x')}).code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(AskAt({"/" + std::string(107, 'x')}).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(AskAt({""}).code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(SessionTest, KeepsTheServicesCodesAndSentences) {
+  FakeAgent agent;
+  for (int code = 1; code <= 16; ++code) {
+    if (code == static_cast<int>(absl::StatusCode::kDeadlineExceeded) ||
+        code == static_cast<int>(absl::StatusCode::kUnimplemented)) {
+      continue;  // They get sentences of ours.
+    }
+    const absl::Status said(static_cast<absl::StatusCode>(code), "ünusual 'name'\nsecond line");
+    agent.get_info.Say(said);
+    EXPECT_EQ(AskAt({agent.socket()}), said);
+  }
+}
+
+TEST(SessionTest, AnAgentThatDoesNotKnowTheCallIsOlder) {
+  FakeAgent agent;
+  agent.get_info.Say(absl::UnimplementedError(""));
+
+  EXPECT_EQ(AskAt({agent.socket()}),
+            absl::UnimplementedError("the agent does not know this call; is it older?"));
+}
+
+TEST(SessionTest, GivesUpAtItsDeadline) {
+  FakeAgent agent;
+  agent.Hang();
+  Session session({.sockets = {agent.socket()}, .timeout = absl::Milliseconds(50)});
+
+  EXPECT_EQ(session.GetInfo(v1::GetInfoRequest()).status(),
+            absl::DeadlineExceededError("no answer within 50ms"));
+  EXPECT_EQ(session.RunAction(v1::RunActionRequest()).status(),
+            absl::DeadlineExceededError("no answer within 50ms"));
+}
+
+TEST(SessionTest, ReadsAllPagesOfTheThrottleState) {
+  FakeAgent agent;
+  v1::GetThrottleStateResponse first;
+  first.add_entries()->set_identity("one");
+  first.set_next_page_token("page 2");
+  v1::GetThrottleStateResponse second;
+  second.add_entries()->set_identity("two");
+  agent.get_throttle_state.SayInTurn({first, second});
+  Session session({.sockets = {agent.socket()}});
+  v1::GetThrottleStateRequest request;
+  request.set_action("RestartService");
+
+  const v1::GetThrottleStateResponse all = session.GetThrottleState(request).value();
+
+  ASSERT_EQ(all.entries_size(), 2);
+  EXPECT_EQ(all.entries(0).identity(), "one");
+  EXPECT_EQ(all.entries(1).identity(), "two");
+  EXPECT_EQ(all.next_page_token(), "");
+  EXPECT_EQ(agent.get_throttle_state.asked().page_token(), "page 2");
+  EXPECT_EQ(agent.get_throttle_state.asked().action(), "RestartService");
+}
+
+TEST(SessionTest, AServerThatAlwaysHasAnotherPageIsAnError) {
+  FakeAgent agent;
+  v1::GetThrottleStateResponse page;
+  page.set_next_page_token("more");
+  agent.get_throttle_state.Say(page);
+  Session session({.sockets = {agent.socket()}});
+
+  EXPECT_EQ(session.GetThrottleState({}).status().code(), absl::StatusCode::kInternal);
+}
+
+TEST(SessionTest, TailGivesEachEventUntilTheInterrupt) {
+  FakeAgent agent;
+  FakeTail tail;
+  for (int id = 1; id <= 3; ++id) tail.events.emplace_back().set_record_id(id);
+  agent.tail_events.Say(tail);
+  Session session({.sockets = {agent.socket()}});
+  const int interrupt = eventfd(0, EFD_CLOEXEC);
+  std::vector<uint64_t> seen;
+
+  const absl::Status status = session.TailEvents({}, interrupt, [&](const v1::Event& event) {
+    seen.push_back(event.record_id());
+    if (seen.size() == 3) eventfd_write(interrupt, 1);
+  });
+
+  EXPECT_EQ(status, absl::OkStatus());
+  EXPECT_EQ(seen, (std::vector<uint64_t>{1, 2, 3}));
+  close(interrupt);
+}
+
+TEST(SessionTest, TailSaysWhenTheAgentEndsTheStreamOrRefusesIt) {
+  FakeAgent agent;
+  FakeTail tail;
+  tail.ends = true;
+  agent.tail_events.SayInTurn({tail, absl::InvalidArgumentError("limit")});
+  Session session({.sockets = {agent.socket()}});
+  const int interrupt = eventfd(0, EFD_CLOEXEC);
+
+  EXPECT_EQ(session.TailEvents({}, interrupt, [](const v1::Event&) {}),
+            absl::UnavailableError("it ended the stream"));
+  EXPECT_EQ(session.TailEvents({}, interrupt, [](const v1::Event&) {}),
+            absl::InvalidArgumentError("limit"));
+  close(interrupt);
+}
+
+}  // namespace
+}  // namespace salve

@@ -1,0 +1,37 @@
+// Everything of the outside that salvectl uses, so that a test can hand in its own.
+#ifndef SALVE_CLI_SURROUNDINGS_H_
+#define SALVE_CLI_SURROUNDINGS_H_
+
+#include <functional>
+#include <istream>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+
+namespace salve {
+
+struct Surroundings {
+  const Clock& clock;
+  std::istream& in;
+  absl::TimeZone time_zone = absl::UTCTimeZone();
+  std::map<std::string, std::string> environment;  // SALVE_SOCKET and NO_COLOR are looked at.
+  bool out_is_terminal = false;
+  std::string user;     // Who says so, in the agent's records.
+  std::string version;  // salvectl's own.
+  std::string run_dir = "/run/salve";     // Where the agent's sockets are.
+  std::string config_dir = "/etc/salve";  // What `config check` looks at by default.
+
+  // Begins to watch for the person's Ctrl-C: returns a descriptor that is readable from then on.
+  // Called at most once, before any thread is started. Owned by the callee.
+  std::function<int()> watch_interrupt;
+  // Checks a configuration folder as the agent would. Errors: kInvalidArgument: one line for each
+  // fault, `file:line:column: message`; kNotFound, kPermissionDenied: it cannot be read.
+  std::function<absl::Status(const std::string& dir)> check_configuration;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_CLI_SURROUNDINGS_H_

@@ -1,0 +1,26 @@
+// The families of verbs, one line and one source file each. They add themselves to the tree of
+// the command line; what is chosen at the end goes to `choice`.
+#ifndef SALVE_CLI_VERBS_H_
+#define SALVE_CLI_VERBS_H_
+
+#include "cli/surroundings.h"
+#include "cli/verb.h"
+
+namespace salve {
+
+void AddHealthVerbs(CLI::App& salvectl, Choice& choice);
+void AddProbeVerbs(CLI::App& salvectl, Choice& choice);  // And `notify`.
+void AddMonitorVerbs(CLI::App& salvectl, Choice& choice);
+void AddResponderVerbs(CLI::App& salvectl, Choice& choice);
+void AddActionVerbs(CLI::App& salvectl, Choice& choice);
+void AddThrottleVerbs(CLI::App& salvectl, Choice& choice);
+void AddEvaluateVerb(CLI::App& throttle, Choice& choice);  // Below `throttle`.
+void AddEventsVerb(CLI::App& salvectl, Choice& choice);
+void AddExplainVerb(CLI::App& salvectl, Choice& choice);
+void AddConfigVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& world);
+void AddVersionVerb(CLI::App& salvectl, Choice& choice);
+void AddCompletionVerb(CLI::App& salvectl, Choice& choice);
+
+}  // namespace salve
+
+#endif  // SALVE_CLI_VERBS_H_
