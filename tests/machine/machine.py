@@ -110,10 +110,11 @@ def enter_argv(init, cgroup, argv, env=None):
     """The command that runs argv inside the machine whose PID 1 is `init`."""
     variables = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                  "HOME": "/root", "LANG": "C.UTF-8", **(env or {})}
-    # Joining the cgroup first keeps the process out of the host's accounts; the rights
-    # it loses are those that inside.sh takes from systemd.
+    # Joining the cgroup first keeps the process out of the host's accounts. --root: on a
+    # host that is a chroot, the root of a mount namespace is outside of it. The rights
+    # lost are those that inside.sh takes from systemd.
     return (["sh", "-c", 'echo 0 > "$0" && exec "$@"', f"{cgroup}/exec/cgroup.procs",
-             "nsenter", "--target", str(init), "--all", "--wdns=/",
+             "nsenter", "--target", str(init), "--all", "--root", "--wdns=/",
              "setpriv", "--bounding-set=-sys_time,-sys_module", "env", "-i"]
             + [f"{name}={value}" for name, value in variables.items()] + list(argv))
 

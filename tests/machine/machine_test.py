@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -192,9 +193,11 @@ class MachineTest(unittest.TestCase):
                   "print(machine._init, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n")
         done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         init = int(done.stdout)
-        if os.path.exists(f"/proc/{init}"):
-            subprocess.run(["timeout", "5", "tail", f"--pid={init}", "-f", "/dev/null"], check=True)
-        self.assertFalse(os.path.exists(f"/proc/{init}"))
+        deadline = time.monotonic() + 10
+        with self.assertRaises(OSError):  # gone, or dead and not yet reaped
+            while time.monotonic() < deadline:
+                os.readlink(f"/proc/{init}/exe")
+                time.sleep(0.01)
         self.machine().start()
         self.assertFalse([name for name in os.listdir(_cgroup_root()) if "t-orphan" in name])
 
