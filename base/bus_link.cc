@@ -68,6 +68,7 @@ absl::StatusOr<std::unique_ptr<BusLink>> BusLink::Open(EventLoop& loop, const Bu
   std::unique_ptr<BusLink> link(new BusLink(loop, bus, std::move(lost)));
   link->WatchAgain();
   if (link->watch_ == WatchId::kNone) return SdError(-ENOMEM, address.address);
+  link->ProcessSoon();  // sd_bus_start may have read something already.
   return link;
 }
 
@@ -151,6 +152,10 @@ void BusLink::Unmatch(BusMatchId id) {
   if (node.empty()) return;
   node.mapped()->ended = true;
   ended_matches_.push_back(std::move(node.mapped()));
+  ProcessSoon();
+}
+
+void BusLink::ProcessSoon() {
   loop_.CancelTimer(process_timer_);
   process_timer_ = loop_.CallAfter(absl::ZeroDuration(), [this] { Process(); });
 }
@@ -167,19 +172,13 @@ void BusLink::Process() {
     Task lost = std::move(lost_);
     return lost();  // May have destroyed us.
   }
-  if (result > 0) {
-    process_timer_ = loop_.CallAfter(absl::ZeroDuration(), [this] { Process(); });
-  }
+  if (result > 0) ProcessSoon();
   WatchAgain();
 }
 
 void BusLink::WatchAgain() {
   const int wanted = sd_bus_get_events(bus_);
-  if (wanted < 0) {  // Closed: sd_bus_process will say so.
-    loop_.CancelTimer(process_timer_);
-    process_timer_ = loop_.CallAfter(absl::ZeroDuration(), [this] { Process(); });
-    return;
-  }
+  if (wanted < 0) return ProcessSoon();  // Closed: sd_bus_process will say so.
   const int events =
       kReadable | ((wanted & POLLOUT) ? kWritable : 0);  // Reading also sees the end.
   if (events == watched_events_ && watch_ != WatchId::kNone) return;

@@ -84,6 +84,7 @@ class BusLink {
   void Fail(BusReply reply);
   void Finish(uint64_t id, absl::StatusOr<sd_bus_message*> result);
   void Process();
+  void ProcessSoon();
   void WatchAgain();
 
   EventLoop& loop_;

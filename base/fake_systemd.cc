@@ -130,6 +130,8 @@ void FakeSystemd::Accept() {
   connection->watch =
       loop_.WatchFd(fd, kReadable, [this, c = connection.get()](int) { Process(*c); });
   connections_.push_back(std::move(connection));
+  // sd_bus_start may have read the client's greeting already.
+  Process(*connections_.back());
 }
 
 void FakeSystemd::Process(Connection& connection) {

@@ -25,6 +25,14 @@ std::vector<BusAddress> SystemAddresses() {
   return addresses;
 }
 
+// Whether JobNew or JobRemoved is about the target of every shutdown.
+bool IsOfShutdown(sd_bus_message* signal) {
+  uint32_t job = 0;
+  const char *path = nullptr, *unit = nullptr;
+  return sd_bus_message_read(signal, "uos", &job, &path, &unit) >= 0 &&
+         absl::string_view(unit) == "shutdown.target";
+}
+
 }  // namespace
 
 SdBusServiceManager::SdBusServiceManager(EventLoop& loop)
@@ -59,17 +67,19 @@ void SdBusServiceManager::Stopping::Up(BusLink& bus) {
 }
 
 void SdBusServiceManager::Stopping::Match(BusLink& bus) {
-  // SystemState comes with no signal of its own; it is `stopping` while this target has a job.
-  constexpr char kShutdownJobNew[] = ",member='JobNew',arg2='shutdown.target'";
-  constexpr char kShutdownJobRemoved[] = ",member='JobRemoved',arg2='shutdown.target'";
-  link_->MatchSignal(kSystemdPath, kManagerInterface, kShutdownJobNew,
-                     [this, &bus](sd_bus_message*) {
+  // SystemState comes with no signal of its own; it is `stopping` while the target of every
+  // shutdown has a job. (sd-bus cannot match on the third argument: the first is no string.)
+  link_->MatchSignal(kSystemdPath, kManagerInterface, ",member='JobNew'",
+                     [this, &bus](sd_bus_message* signal) {
+                       if (!IsOfShutdown(signal)) return;
                        // At once, before the first service that it stops looks sick.
                        system_stops_ = true;
                        Read(bus);
                      });
-  link_->MatchSignal(kSystemdPath, kManagerInterface, kShutdownJobRemoved,
-                     [this, &bus](sd_bus_message*) { Read(bus); });
+  link_->MatchSignal(kSystemdPath, kManagerInterface, ",member='JobRemoved'",
+                     [this, &bus](sd_bus_message* signal) {
+                       if (IsOfShutdown(signal)) Read(bus);
+                     });
   if (!link_->is_message_bus()) return;
   // Only a hint: the value is read from logind itself, as anybody could send this signal.
   bus.Match(absl::StrCat("type='signal',sender='", kLogind, "',path='", kLogindPath,
