@@ -32,6 +32,11 @@ struct GroupVerdict {
   int servers_in_group = 0;
   int servers_in_compatible_version = 0;
 };
+
+// The `<GroupThrottlingResult …/>` of a verdict on one line. `wall_now`: for TimeToRetryAfter.
+std::string GroupResultXml(const Limits& limits, const GroupVerdict& verdict, absl::Time wall_now,
+                           bool real_attempt);
+
 using GroupDone = absl::AnyInvocable<void(GroupVerdict)>;
 
 class Coordinator {

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -121,18 +123,28 @@ class Gate {
  private:
   struct Decision;
   using DecisionPtr = std::unique_ptr<Decision>;
+  struct Running {
+    std::string throttle_identity;
+    std::string limits_xml;
+  };
 
-  void DecideLocally(DecisionPtr decision);
+  // The steps of a request, in this order. Each hands the decision on or ends it.
   void OnGroupVerdict(DecisionPtr decision, GroupVerdict verdict);
-  void OnLedger(DecisionPtr decision, absl::Status status);
+  void OnLedger(DecisionPtr decision, const absl::Status& status);
   void Refuse(DecisionPtr decision);
   void Answer(DecisionPtr decision, GateAnswer::Kind kind);
-  void CheckLocalLimits(const ActionRequest& request, bool real_attempt, GateAnswer& answer) const;
 
-  Parts parts_;
+  // Fills in what the policy and the local check say.
+  void CheckLocally(const ActionRequest& request, bool real_attempt, GateAnswer& answer) const;
+  void AppendVerdict(const ActionRequest& request, const GateAnswer& answer, bool allowed);
+  void AppendResult(const Attempt& attempt, const AttemptEnd* end);
+  Running RunningOf(const Attempt& attempt) const;
+
+  const Parts parts_;
   Policy policy_;
-  struct State;
-  std::unique_ptr<State> state_;
+  absl::flat_hash_set<std::string> deciding_;  // Keys, at most one request each.
+  absl::flat_hash_map<std::string, Running> running_;  // By the attempt's id.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace salve

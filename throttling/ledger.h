@@ -36,8 +36,8 @@ struct LedgerOptions {
   std::string server;   // Written into attempts.
   // Whether events.db is there: a ledger that is missing beside it was lost.
   bool events_db_exists = false;
-  // Sets a damaged or lost ledger aside (PATH.damaged-TIME, never deleted) and begins a new
-  // one: `salved --accept-ledger-loss`. A ledger of a newer schema is not accepted either way.
+  // Sets a damaged or lost ledger aside (channels/set_aside.h) and begins a new one:
+  // `salved --accept-ledger-loss`. A ledger of a newer schema is refused either way.
   bool accept_loss = false;
   std::function<bool()> clock_is_synchronised = KernelClockIsSynchronised;
 };
@@ -51,9 +51,9 @@ class Ledger {
   // Opens or makes the file; blocks (a few milliseconds and as many as it takes to read it).
   // `loop` and `worker` must outlive the ledger. The index is complete when it returns.
   // Errors: kDataLoss: missing beside an events.db, not a database, failed its integrity check, a
-  //   row whose check sum is wrong, a newer schema; the message says the way out. kUnavailable:
-  //   another process has it open, an I/O error. kPermissionDenied, kNotFound (the folder),
-  //   kResourceExhausted (full disk).
+  //   row whose check sum is wrong; the message says the way out. kFailedPrecondition: a newer
+  //   schema. kUnavailable: another process has it open, an I/O error. kPermissionDenied,
+  //   kNotFound (the folder), kResourceExhausted (full disk).
   static absl::StatusOr<std::unique_ptr<Ledger>> Open(LedgerOptions options, EventLoop& loop,
                                                       Worker& worker);
   // Waits until what was begun is on disk. No `done` is called any more.
