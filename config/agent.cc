@@ -43,10 +43,8 @@ void CheckVersion(const std::string& version, ItemFaults& faults) {
 // them at once, which is what a group is there to prevent.
 void CheckCoordinator(const config::Agent& agent, ItemFaults& faults) {
   const bool is_local = !agent.has_coordinator() || agent.coordinator().has_local();
-  if (agent.has_coordinator() &&
-      agent.coordinator().kind_case() == config::Coordinator::KIND_NOT_SET) {
-    faults.Add("coordinator", "needs one of local");
-  } else if (!agent.group().empty() && is_local) {
+  if (agent.has_coordinator()) faults.CheckHasOne(agent.coordinator(), "kind", "coordinator");
+  if (!agent.group().empty() && is_local) {
     faults.Add("group",
                absl::StrCat("a group needs a coordinator that its servers share: with a local one "
                             "each server of ",

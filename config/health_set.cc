@@ -153,7 +153,7 @@ class HealthSetReader::SetReader {
     for (int i = 0; i < items.size(); ++i) {
       ItemFaults faults = FaultsOf(kind, items[i], i, items[i].name());
       TakeName(items[i].name(), taken, faults);
-      Note(faults, items[i]);
+      if (faults.any()) misnamed_.insert(&items[i]);
     }
   }
 
@@ -175,8 +175,8 @@ class HealthSetReader::SetReader {
     for (int i = 0; i < set_.responder_size(); ++i) {
       config::Responder responder = Expanded(set_.responder(i), target);
       ItemFaults faults = FaultsOf("responder", set_.responder(i), i, responder.name());
-      CheckNameOnServer(responder.name(), faults);
       const config::Responder& written = set_.responder(i);
+      if (!misnamed_.contains(&written)) CheckNameOnServer(responder.name(), faults);
       ResponderDefinition definition = ReadResponder(std::move(responder), server_.checks_, faults);
       CheckMonitorOf(written, definition, into, first_monitor, faults);
       Keep(std::move(definition), target, into.responders);
@@ -251,7 +251,9 @@ class HealthSetReader::SetReader {
   const std::vector<std::string> monitor_names_;
   absl::flat_hash_set<std::string> probes_;
   absl::flat_hash_map<std::string, int> monitors_;
-  absl::flat_hash_set<const void*> faulty_;  // Items as written.
+  // Items as written: those whose names are wrong, and those that have told a fault.
+  absl::flat_hash_set<const void*> misnamed_;
+  absl::flat_hash_set<const void*> faulty_;
 };
 
 HealthSetDefinition HealthSetReader::Read(const config::HealthSet& set, const Place& place) {

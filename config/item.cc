@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "config/duration.h"
 #include "config/rules.h"
 
@@ -17,15 +16,6 @@ using google::protobuf::Message;
 void CheckItemRanges(const Message& item, ItemFaults& faults) {
   CheckRanges(item, faults.place(),
               [&](const std::string& path, const std::string& why) { faults.Add(path, why); });
-}
-
-// The oneof that makes the item what it is.
-void CheckHasKind(const Message& item, const std::string& oneof_name, ItemFaults& faults) {
-  const auto* oneof = item.GetDescriptor()->FindOneofByName(oneof_name);
-  if (item.GetReflection()->HasOneof(item, oneof)) return;
-  std::vector<std::string> kinds;
-  for (int i = 0; i < oneof->field_count(); ++i) kinds.push_back(oneof->field(i)->name());
-  faults.Add("", absl::StrCat("needs one of ", absl::StrJoin(kinds, ", ")));
 }
 
 // The check of a kind sees only items that are right by themselves.
@@ -74,7 +64,7 @@ std::vector<StateTransition> ReadTransitions(const config::Monitor& monitor, Ite
 
 ProbeDefinition ReadProbe(config::Probe probe, const KindChecks& checks, ItemFaults& faults) {
   CheckItemRanges(probe, faults);
-  CheckHasKind(probe, "kind", faults);
+  faults.CheckHasOne(probe, "kind");
   ProbeDefinition definition;
   definition.interval = ProbeInterval(probe);
   definition.timeout = ProbeTimeout(probe);
@@ -96,7 +86,7 @@ ProbeDefinition ReadProbe(config::Probe probe, const KindChecks& checks, ItemFau
 MonitorDefinition ReadMonitor(config::Monitor monitor, const KindChecks& checks,
                               ItemFaults& faults) {
   CheckItemRanges(monitor, faults);
-  CheckHasKind(monitor, "kind", faults);
+  faults.CheckHasOne(monitor, "kind");
   MonitorDefinition definition;
   definition.probes.assign(monitor.probe().begin(), monitor.probe().end());
   definition.transitions = ReadTransitions(monitor, faults);
@@ -111,7 +101,7 @@ MonitorDefinition ReadMonitor(config::Monitor monitor, const KindChecks& checks,
 ResponderDefinition ReadResponder(config::Responder responder, const KindChecks& checks,
                                   ItemFaults& faults) {
   CheckItemRanges(responder, faults);
-  CheckHasKind(responder, "action", faults);
+  faults.CheckHasOne(responder, "action");
   if (!IsAlertState(responder.on())) faults.Add("on", FaultOfState(responder.on()));
   ResponderDefinition definition;
   definition.monitor = responder.monitor();

@@ -1,10 +1,12 @@
 #include "config/item_faults.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 namespace salve {
@@ -42,6 +44,15 @@ void ItemFaults::Add(const absl::Status& status) {
   const absl::string_view path = message.substr(0, colon);
   if (colon == absl::string_view::npos || !IsPath(path)) return Add("", message);
   Add(path, message.substr(colon + 2));
+}
+
+void ItemFaults::CheckHasOne(const google::protobuf::Message& message, const std::string& oneof,
+                             absl::string_view path) {
+  const auto* members = message.GetDescriptor()->FindOneofByName(oneof);
+  if (message.GetReflection()->HasOneof(message, members)) return;
+  std::vector<std::string> names;
+  for (int i = 0; i < members->field_count(); ++i) names.push_back(members->field(i)->name());
+  Add(path, absl::StrCat("needs one of ", absl::StrJoin(names, ", ")));
 }
 
 }  // namespace salve

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "config/errors.h"
 #include "config/text_file.h"
+#include "google/protobuf/message.h"
 
 namespace salve {
 
@@ -24,6 +25,10 @@ class ItemFaults {
 
   // Adds a status of a kind's check, whose message is "path: why"; OK adds nothing.
   void Add(const absl::Status& status);
+
+  // Adds a fault at `path` when `message` has no member of its oneof `oneof`, with their names.
+  void CheckHasOne(const google::protobuf::Message& message, const std::string& oneof,
+                   absl::string_view path = "");
 
   bool any() const { return any_; }
   bool silent() const { return silent_; }

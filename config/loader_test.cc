@@ -313,7 +313,7 @@ TEST(LoaderTest, EveryBrokenFileIsToldOf) {
   EXPECT_EQ(status.message(),
             "salve.textproto:1:1: Agent has no field 'servr' (did you mean 'server'?)\n"
             "a.textproto:1:14: HealthSet has no field 'nme' (did you mean 'name'?)\n"
-            "b.textproto:1:13: Expected identifier, got: ");
+            "b.textproto:1:13: Expected identifier, but the file ends");
 }
 
 TEST(LoaderTest, OfManyErrorsTwentyLinesAreTold) {

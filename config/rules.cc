@@ -69,10 +69,10 @@ constexpr NumberRule kNumbers[] = {
 // Numbers of kinds, whose ranges the kinds check: they take 0 for "not given", so that only
 // here, where it is known what was written, can a 0 be refused that would mean the default.
 constexpr absl::string_view kNeverZero[] = {
-    "HttpProbe.body_bytes_max",      "TcpProbe.port",           "ExecProbe.output_bytes_max",
-    "ProcessProbe.min_count",        "LogMatchProbe.threshold", "LogMatchProbe.line_bytes_max",
-    "ConsecutiveFailures.threshold", "FailureCount.threshold",  "PercentSuccess.minimum",
-    "PercentSuccess.min_samples",    "ValueBound.samples",
+    "HttpProbe.body_bytes_max", "ExecProbe.output_bytes_max",   "ProcessProbe.min_count",
+    "LogMatchProbe.threshold",  "LogMatchProbe.line_bytes_max", "ConsecutiveFailures.threshold",
+    "FailureCount.threshold",   "PercentSuccess.minimum",       "PercentSuccess.min_samples",
+    "ValueBound.samples",
 };
 
 // Durations of kinds: their ranges are the kinds', but one grammar holds for all.
@@ -148,7 +148,7 @@ std::string CheckField(const Message& message, const FieldDescriptor* field, con
   }
   const int64_t number = Number(message, field);
   if (rule.number != nullptr) return CheckNumber(*rule.number, number);
-  return number == 0 ? "0 is not allowed; without the field its default holds" : "";
+  return number == 0 ? "0 is not allowed; leave the field out for its default" : "";
 }
 
 void Check(const Message& message, const Place& place, const std::string& prefix,

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/check.h"
 #include "config/names.h"
 #include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -174,33 +175,44 @@ class Collector final : public ErrorCollector {
     const std::string original = fault.message;
     absl::string_view rest = original;
     if (auto type = Take(&rest, "Message type \"", "\" has no field named \"")) {
-      const std::string field(absl::StripSuffix(rest, "\"."));
-      fault.offset = StartOf(field, fault.offset);
-      const Descriptor* message = file_.pool()->FindMessageTypeByName(*type);
-      if (message == nullptr) return;
-      std::string hint = DidYouMean(field, FieldNames(*message));
-      const std::string owners = Owners(file_, field);
-      fault.message = absl::StrCat(message->name(), " has no field ", Quoted(field),
-                                   owners.empty() ? hint : owners);
+      UnknownField(*type, std::string(absl::StripSuffix(rest, "\".")), fault);
     } else if (auto value = Take(&rest, "Unknown enumeration value of \"", "\" for field \"")) {
-      const std::string field(absl::StripSuffix(rest, "\"."));
-      fault.offset = StartOf(*value, fault.offset);
-      const EnumDescriptor* type = EnumOfField(file_, field);
-      if (type == nullptr) return;
-      std::string hint = DidYouMean(*value, ValueNames(*type));
-      if (hint.empty())
-        hint = absl::StrCat(": it is one of ", absl::StrJoin(ValueNames(*type), ", "));
-      fault.message = absl::StrCat(field, " has no value ", Quoted(*value), hint);
-    } else if (auto twice =
-                   Take(&rest, "Non-repeated field \"", "\" is specified multiple times.")) {
+      UnknownValue(*value, std::string(absl::StripSuffix(rest, "\".")), fault);
+    } else if (auto extension = Take(&rest, "Ignoring extension \"", "\"")) {
+      fault.offset = StartOf("[", fault.offset);
+      fault.message = absl::StrCat(Quoted(*extension), " is no field: there are no extensions");
+    } else if (auto twice = Take(&rest, "Non-repeated field \"", "\" is specified multiple")) {
       fault.offset = StartOf(*twice, fault.offset);
       fault.message = absl::StrCat(Quoted(*twice), " is given twice");
     } else if (auto second = Take(&rest, "Field \"", "\" is specified along with field \"")) {
       fault.offset = StartOf(*second, fault.offset);
-      auto first = Take(&rest, "", "\"");
+      const auto first = Take(&rest, "", "\"");
       fault.message = absl::StrCat(Quoted(*second), " is given besides ",
                                    Quoted(first.value_or("")), ": only one of them may be");
+    } else if (absl::EndsWith(original, ", got: ")) {
+      fault.message = absl::StrCat(absl::StripSuffix(original, ", got: "), ", but the file ends");
+    } else if (absl::StartsWith(original, "Expected string, got: ")) {
+      absl::StrAppend(&fault.message, "; text stands in quotes");
     }
+  }
+
+  void UnknownField(const std::string& type_name, const std::string& field, Fault& fault) const {
+    const Descriptor* type = file_.pool()->FindMessageTypeByName(type_name);
+    CHECK(type != nullptr);
+    const std::string owners = Owners(file_, field);
+    fault.offset = StartOf(field, fault.offset);
+    fault.message = absl::StrCat(type->name(), " has no field ", Quoted(field),
+                                 owners.empty() ? DidYouMean(field, FieldNames(*type)) : owners);
+  }
+
+  void UnknownValue(const std::string& value, const std::string& field, Fault& fault) const {
+    const EnumDescriptor* type = EnumOfField(file_, field);
+    CHECK(type != nullptr);
+    const std::vector<std::string> values = ValueNames(*type);
+    std::string hint = DidYouMean(value, values);
+    if (hint.empty()) hint = absl::StrCat(": it is one of ", absl::StrJoin(values, ", "));
+    fault.offset = StartOf(value, fault.offset);
+    fault.message = absl::StrCat(field, " has no value ", Quoted(value), hint);
   }
 
   const absl::string_view text_;
