@@ -97,7 +97,7 @@ TEST(FailureCountTest, ThresholdIsAtMostTenThousand) {
 TEST(FailureCountTest, WindowIsASecondToADay) {
   EXPECT_TRUE(CheckFailureCount(Config(1, "1s")).ok());
   EXPECT_TRUE(CheckFailureCount(Config(1, "24h")).ok());
-  for (const char* wrong : {"999ms", "24h1ms", "soon", "inf", "-5s", "10"}) {
+  for (const char* wrong : {"999ms", "24h1ms", "soon", "inf", "-5s", "10", "1.5h"}) {
     const absl::Status status = CheckFailureCount(Config(1, wrong));
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << wrong;
     EXPECT_EQ(status.message().substr(0, 22), "failure_count.window: ") << status;

@@ -1,6 +1,7 @@
 #include "monitors/field_check.h"
 
 #include "absl/strings/str_cat.h"
+#include "config/duration.h"
 
 namespace salve {
 
@@ -14,12 +15,11 @@ absl::Status CheckCount(absl::string_view field, uint64_t value, uint64_t most) 
 
 absl::StatusOr<absl::Duration> ParseWindow(absl::string_view field, const std::string& text) {
   if (text.empty()) return absl::Minutes(10);
-  absl::Duration window;
-  if (!absl::ParseDuration(text, &window)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(field, ": \"", text, "\" is no duration such as \"10m\""));
+  const absl::StatusOr<absl::Duration> window = ParseDuration(text);
+  if (!window.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(field, ": ", window.status().message()));
   }
-  if (window < absl::Seconds(1) || window > absl::Hours(24)) {
+  if (*window < absl::Seconds(1) || *window > absl::Hours(24)) {
     return absl::InvalidArgumentError(absl::StrCat(field, ": ", text, " is not in [1s, 24h]"));
   }
   return window;
