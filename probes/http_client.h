@@ -1,6 +1,7 @@
 // HttpClient: HTTP requests on the loop, each over a fresh connection, by one libcurl multi
 // handle with an epoll of its own. It resolves names through Resolver, never by itself. What
-// is measured is one request: redirects are answers here. Lives on the loop's thread.
+// is measured is one request: redirects are answers here. Lives on the loop's thread. Requires:
+// the process ignores SIGPIPE, which OpenSSL's writes to a closed connection raise.
 #ifndef SALVE_PROBES_HTTP_CLIENT_H_
 #define SALVE_PROBES_HTTP_CLIENT_H_
 
@@ -23,12 +24,10 @@
 
 namespace salve {
 
-using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
-
 struct HttpRequestOptions {
   std::string url;  // http:// or https://
   std::string method = "GET";
-  HttpHeaders headers;
+  std::vector<std::pair<std::string, std::string>> headers;
   std::string body;   // Sent when it is not empty.
   std::string proxy;  // "http://HOST:PORT"; empty: none, whatever the environment says.
   bool verify_tls = true;
@@ -46,7 +45,7 @@ class HttpRequest {
   ~HttpRequest();
 
   const HttpRequestOptions& options() const;
-  const std::string& host() const;  // Of the URL, without brackets.
+  std::string origin() const;  // "https://HOST:PORT"
 
   // The URL that a `Location` means, seen from this one. Errors: kInvalidArgument: none that
   // is http or https.
@@ -65,14 +64,18 @@ struct HttpResult {
   Outcome outcome = Outcome::kSucceeded;
   std::string error;
   int status = 0;
-  HttpHeaders headers;  // At most 64 KiB; more is a failure.
+  std::string headers;  // Lines as received, at most 64 KiB; more is a failure.
   std::string body;     // With keep_body.
   size_t body_bytes = 0;
   std::string remote_address;  // "ADDRESS:PORT"
-  // Since the start of the connection; zero when that was not reached.
-  absl::Duration connect, tls, first_byte;
+  absl::Duration connect;      // Until the connection stood; zero when it never did.
+  absl::Duration tls;          // Of the handshake alone.
+  absl::Duration first_byte;   // Until the answer began.
   std::optional<double> tls_days_left;
 };
+
+// The values of the header `name` (any case), in order.
+std::vector<absl::string_view> HeaderValues(const HttpResult& result, absl::string_view name);
 
 using HttpDone = absl::AnyInvocable<void(HttpResult)>;
 enum class HttpCallId : uint64_t { kNone = 0 };
@@ -86,7 +89,7 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
 
   // Sends a request; calls `done` once, at the latest a moment after `deadline`, never inside
-  // this call. Requires: `request` outlives the call.
+  // this call. `done` may start and cancel calls. Requires: `request` outlives the call.
   HttpCallId Start(const HttpRequest& request, Instant deadline, HttpDone done);
   // Ends a call without `done`. An ended one, or kNone, is ignored.
   void Cancel(HttpCallId id);

@@ -2,10 +2,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "probes/exec_probe.h"
+#include "probes/http_probe.h"
 #include "probes/log_match_probe.h"
 #include "probes/notification_probe.h"
 #include "probes/process_probe.h"
 #include "probes/systemd_unit_probe.h"
+#include "probes/tcp_probe.h"
 
 namespace salve {
 namespace {
@@ -22,6 +24,14 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     // One line a kind.
+    {Config::kHttp, "HttpProbe", [](const Config& c) { return CheckHttpProbe(c.http()); },
+     [](const Config& c, const ProbeEnvironment& e) {
+       return NewHttpProbe(c.http(), e.loop, e.http);
+     }},
+    {Config::kTcp, "TcpProbe", [](const Config& c) { return CheckTcpProbe(c.tcp()); },
+     [](const Config& c, const ProbeEnvironment& e) {
+       return NewTcpProbe(c.tcp(), e.loop, e.resolver);
+     }},
     {Config::kExec, "ExecProbe", [](const Config& c) { return CheckExecProbe(c.exec()); },
      [](const Config& c, const ProbeEnvironment& e) { return NewExecProbe(c.exec(), e.host); }},
     {Config::kSystemdUnit, "SystemdUnitProbe",

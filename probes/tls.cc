@@ -1,0 +1,85 @@
+#include "probes/tls.h"
+
+#include <openssl/asn1.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "probes/numeric_address.h"
+
+namespace salve {
+
+TlsClient::TlsClient(Options options) : options_(std::move(options)) {}
+
+absl::Status TlsClient::LoadContext() {
+  struct stat status = {};
+  if (!options_.ca_file.empty()) stat(options_.ca_file.c_str(), &status);
+  const timespec changed = status.st_mtim;
+  if (context_ != nullptr && changed.tv_sec == loaded_at_.tv_sec &&
+      changed.tv_nsec == loaded_at_.tv_nsec) {
+    return absl::OkStatus();
+  }
+  ERR_clear_error();
+  context_.reset(SSL_CTX_new(TLS_client_method()));
+  if (context_ == nullptr) return absl::ResourceExhaustedError("no memory for TLS");
+  SSL_CTX_set_session_cache_mode(context_.get(), SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(context_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE);
+  SSL_CTX_set_verify(context_.get(), options_.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
+  if (options_.ca_file.empty()) {
+    // The system's are a folder of which OpenSSL reads only what it needs.
+    SSL_CTX_set_default_verify_paths(context_.get());
+  } else if (SSL_CTX_load_verify_locations(context_.get(), options_.ca_file.c_str(), nullptr) !=
+             1) {
+    context_.reset();
+    ERR_clear_error();
+    return absl::UnavailableError(absl::StrCat("cannot use the CA file '", options_.ca_file, "'"));
+  }
+  loaded_at_ = changed;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TlsSession> TlsClient::NewSession(int fd) {
+  RETURN_IF_ERROR(LoadContext());
+  ERR_clear_error();
+  TlsSession session(SSL_new(context_.get()));
+  if (session == nullptr || SSL_set_fd(session.get(), fd) != 1) {
+    return absl::ResourceExhaustedError("no memory for TLS");
+  }
+  const std::string& name = options_.server_name;
+  if (IsNumericAddress(name)) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session.get()), name.c_str());
+  } else {
+    SSL_set_tlsext_host_name(session.get(), name.c_str());
+    SSL_set1_host(session.get(), name.c_str());
+  }
+  return session;
+}
+
+std::string TlsErrorText(const SSL* ssl) {
+  const long verified = SSL_get_verify_result(ssl);
+  const unsigned long error = ERR_get_error();
+  ERR_clear_error();
+  if (verified != X509_V_OK && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE) {
+    return absl::StrCat("certificate: ", X509_verify_cert_error_string(verified));
+  }
+  const char* reason = ERR_reason_error_string(error);
+  return reason == nullptr ? "the connection was closed" : reason;
+}
+
+std::optional<double> CertificateDaysLeft(const SSL* ssl, absl::Time now) {
+  const X509* certificate = SSL_get0_peer_certificate(ssl);
+  if (certificate == nullptr) return std::nullopt;
+  ASN1_TIME* today = ASN1_TIME_set(nullptr, absl::ToTimeT(now));
+  int days = 0, seconds = 0;
+  const int ok = ASN1_TIME_diff(&days, &seconds, today, X509_get0_notAfter(certificate));
+  ASN1_TIME_free(today);
+  if (ok != 1) return std::nullopt;
+  return days + seconds / 86400.0;
+}
+
+}  // namespace salve

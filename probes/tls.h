@@ -1,0 +1,54 @@
+// TLS from the client's side, over a non-blocking socket.
+#ifndef SALVE_PROBES_TLS_H_
+#define SALVE_PROBES_TLS_H_
+
+#include <openssl/ssl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace salve {
+
+struct FreeTls {
+  void operator()(SSL* ssl) const { SSL_free(ssl); }
+  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+};
+using TlsSession = std::unique_ptr<SSL, FreeTls>;
+
+// What sessions to one target have in common. Reads its CA file when it is first needed, and
+// again when that has changed.
+class TlsClient {
+ public:
+  struct Options {
+    bool verify = true;
+    std::string ca_file;      // PEM; empty: the system's.
+    std::string server_name;  // Asked for and checked: a name, or an address.
+  };
+  explicit TlsClient(Options options);
+
+  // A session on `fd`, which must outlive it; the handshake is the caller's to drive by
+  // SSL_connect. Errors: kUnavailable: the CA file can't be read; kResourceExhausted.
+  absl::StatusOr<TlsSession> NewSession(int fd);
+
+ private:
+  absl::Status LoadContext();
+
+  const Options options_;
+  std::unique_ptr<SSL_CTX, FreeTls> context_;
+  timespec loaded_at_ = {};  // Modification time of the CA file that is loaded.
+};
+
+// Why the last operation on `ssl` failed: the certificate's fault first.
+std::string TlsErrorText(const SSL* ssl);
+
+// Days until the peer's certificate ends, negative when it has; nothing when it has shown none.
+std::optional<double> CertificateDaysLeft(const SSL* ssl, absl::Time now);
+
+}  // namespace salve
+
+#endif  // SALVE_PROBES_TLS_H_
