@@ -31,8 +31,13 @@ using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 
+// A path in a folder of this run's own.
 std::string TestFile(const std::string& name) {
-  return absl::StrCat(testing::TempDir(), "/", getpid(), "-", name);
+  static const std::string& folder = *new std::string([] {
+    std::string path = testing::TempDir() + "/host.XXXXXX";
+    return std::string(mkdtemp(path.data()));
+  }());
+  return folder + "/" + name;
 }
 
 bool IsAlive(pid_t pid) {

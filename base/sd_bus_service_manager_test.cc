@@ -2,8 +2,9 @@
 // behind a message bus. The real systemd is in tests/machine.
 #include "base/sd_bus_service_manager.h"
 
-#include <unistd.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,10 +38,17 @@ UnitState Nginx() {
           .timeout_stop = absl::InfiniteDuration()};
 }
 
-std::string SocketPath() {
-  static int count = 0;
-  return absl::StrCat("/tmp/salve-bus-", getpid(), "-", ++count);
-}
+// A folder of its own: the names of sockets must be short, so not in TempDir().
+class SocketFolder {
+ public:
+  SocketFolder() : path_(mkdtemp(name_)) {}
+  ~SocketFolder() { std::filesystem::remove_all(path_); }
+  std::string Path(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  char name_[32] = "/tmp/salve-bus-XXXXXX";
+  const std::string path_;
+};
 
 class SdBusServiceManagerTest : public testing::TestWithParam<bool> {
  protected:
@@ -91,7 +99,8 @@ class SdBusServiceManagerTest : public testing::TestWithParam<bool> {
   UnitState& nginx() { return systemd_.units["nginx.service"]; }
 
   UvLoop loop_;
-  FakeSystemd systemd_{loop_, SocketPath(), GetParam()};
+  SocketFolder folder_;
+  FakeSystemd systemd_{loop_, folder_.Path("systemd"), GetParam()};
   std::unique_ptr<SdBusServiceManager> manager_;
   std::vector<absl::StatusOr<UnitState>> told_;
   std::vector<uint32_t> queued_;
@@ -238,7 +247,7 @@ TEST_P(SdBusServiceManagerTest, AnswersAtOnceWhileThereIsNoBus) {
 }
 
 TEST_P(SdBusServiceManagerTest, TakesTheNextAddressWhereThereIsNoSystemd) {
-  FakeSystemd empty(loop_, SocketPath(), GetParam());
+  FakeSystemd empty(loop_, folder_.Path("empty"), GetParam());
   empty.errors["Subscribe"] = "org.freedesktop.DBus.Error.ServiceUnknown";
   manager_ = std::make_unique<SdBusServiceManager>(
       loop_, std::vector<BusAddress>{{"unix:path=/no/such/socket", GetParam()},
