@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <vector>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/check.h"
 #include "config/duration.h"
@@ -75,6 +76,9 @@ constexpr absl::string_view kNeverZero[] = {
     "ValueBound.samples",
 };
 
+// Numbers of kinds that have no default, and whose 0 is a value as any other.
+constexpr absl::string_view kNeeded[] = {"ValueBound.threshold"};
+
 // Durations of kinds: their ranges are the kinds', but one grammar holds for all.
 constexpr absl::string_view kKindDurations[] = {
     "NotificationProbe.expect_within",
@@ -86,8 +90,16 @@ struct Rule {
   const DurationRule* duration = nullptr;
   const NumberRule* number = nullptr;
   bool never_zero = false;
+  bool is_needed = false;
   bool is_duration_of_kind = false;
 };
+
+// A rule whose field is renamed would silently hold no longer.
+void CheckIsField(absl::string_view name) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(name, '.');
+  const auto* message = config::Agent::descriptor()->file()->FindMessageTypeByName(parts.first);
+  CHECK(message != nullptr && message->FindFieldByName(parts.second) != nullptr);
+}
 
 const absl::flat_hash_map<absl::string_view, Rule>& Rules() {
   static const auto& rules = *[] {
@@ -95,7 +107,9 @@ const absl::flat_hash_map<absl::string_view, Rule>& Rules() {
     for (const DurationRule& rule : kDurations) (*made)[rule.field].duration = &rule;
     for (const NumberRule& rule : kNumbers) (*made)[rule.field].number = &rule;
     for (absl::string_view field : kNeverZero) (*made)[field].never_zero = true;
+    for (absl::string_view field : kNeeded) (*made)[field].is_needed = true;
     for (absl::string_view field : kKindDurations) (*made)[field].is_duration_of_kind = true;
+    for (const auto& [field, rule] : *made) CheckIsField(field);
     return made;
   }();
   return rules;
@@ -146,6 +160,7 @@ std::string CheckField(const Message& message, const FieldDescriptor* field, con
     return std::string(
         ParseDuration(message.GetReflection()->GetString(message, field)).status().message());
   }
+  if (rule.is_needed) return "";  // It is there: CheckRanges saw to that.
   const int64_t number = Number(message, field);
   if (rule.number != nullptr) return CheckNumber(*rule.number, number);
   return number == 0 ? "0 is not allowed; leave the field out for its default" : "";
@@ -170,7 +185,11 @@ void Check(const Message& message, const Place& place, const std::string& prefix
       continue;
     }
     const Rule* rule = RuleOf(field);
-    if (rule == nullptr || !place.Has(field->name())) continue;
+    if (rule == nullptr) continue;
+    if (!place.Has(field->name())) {
+      if (rule->is_needed) fault(prefix + field->name(), "is needed");
+      continue;
+    }
     const std::string why = CheckField(message, field, *rule);
     if (!why.empty()) fault(prefix + field->name(), why);
   }

@@ -16,8 +16,8 @@ namespace salve {
 using FaultSink = std::function<void(const std::string& path, const std::string& why)>;
 
 // Tells `fault` of each field in `message`, at any depth, that is no duration or out of its range;
-// also of a 0 that was written where only "not given" means the default. `place` says what was
-// written.
+// also of a 0 that was written where only "not given" means the default, and of what is needed and
+// not there. `place` says what was written.
 void CheckRanges(const google::protobuf::Message& message, const Place& place,
                  const FaultSink& fault);
 
