@@ -69,7 +69,8 @@ std::string ValuesText(const v1::ProbeResultEvent& result) {
   std::vector<std::string> texts;
   for (const v1::Value& value : result.values()) {
     if (texts.size() == kValuesMax) break;
-    texts.push_back(absl::StrFormat("%s %g%s", value.name(), value.number(), After(" ", value.unit())));
+    texts.push_back(
+        absl::StrFormat("%s %g%s", value.name(), value.number(), After(" ", value.unit())));
   }
   return After(": ", absl::StrJoin(texts, ", "));
 }
@@ -79,19 +80,22 @@ std::string Say(const Context& context, const v1::ProbeResultEvent& result) {
   const std::string probe = absl::StrCat("probe ", context.item());
   switch (context.event.event_id()) {
     case kPassed:
-      return absl::StrCat(probe, " passed in ", duration,
-                          result.error().empty() ? ValuesText(result) : After(": ", result.error()));
-    case kFailed: return absl::StrCat(probe, " failed after ", duration, After(": ", result.error()));
+      return absl::StrCat(
+          probe, " passed in ", duration,
+          result.error().empty() ? ValuesText(result) : After(": ", result.error()));
+    case kFailed:
+      return absl::StrCat(probe, " failed after ", duration, After(": ", result.error()));
     case kTimedOut:
       return absl::StrCat(probe, " timed out after ", duration, After(": ", result.error()));
-    default: return absl::StrCat(probe, " could not look", After(": ", result.error()));
+    default:
+      return absl::StrCat(probe, " could not look", After(": ", result.error()));
   }
 }
 
 std::string Say(const Context& context, const v1::MonitorResultEvent& result) {
-  std::string text = absl::StrCat("monitor ", context.item(), ": ", result.from(), " -> ",
-                                  result.to(), After(": ", result.evidence()),
-                                  After("; ", result.reason()));
+  std::string text =
+      absl::StrCat("monitor ", context.item(), ": ", result.from(), " -> ", result.to(),
+                   After(": ", result.evidence()), After("; ", result.reason()));
   if (result.reopened() > 0) absl::StrAppend(&text, "; reopened (", result.reopened(), ")");
   return text;
 }
@@ -129,8 +133,8 @@ std::string RetryText(const v1::RecoveryActionLogEvent& log, const Context& cont
 }
 
 std::string Say(const Context& context, const v1::RecoveryActionLogEvent& log) {
-  const std::string what = absl::StrCat(context.event.event_id(), " ", log.action_id(), " ",
-                                        log.resource_name());
+  const std::string what =
+      absl::StrCat(context.event.event_id(), " ", log.action_id(), " ", log.resource_name());
   if (context.event.event_id() == kAllowed) {
     return absl::StrCat(what, " allowed", After(", asked by ", log.requester_name()));
   }
@@ -152,19 +156,22 @@ std::string Say(const Context& context, const v1::RecoveryActionResultEvent& res
       absl::StrCat(context.event.event_id(), " ", result.id(), " ", result.resource_name());
   std::string took;
   if (result.has_start_time() && result.has_end_time()) {
-    took = absl::StrCat(
-        " after ", HumanDuration(ToTime(result.end_time()) - ToTime(result.start_time())));
+    took = absl::StrCat(" after ",
+                        HumanDuration(ToTime(result.end_time()) - ToTime(result.start_time())));
   }
   std::string why = result.exception_name();
   absl::StrAppend(&why, After(why.empty() ? "" : ": ", result.exception_message()));
   absl::StrAppend(&why, After(why.empty() ? "" : "; ", result.context()));
   switch (context.event.event_id()) {
-    case kStarted: return absl::StrCat(what, " started", After(", asked by ", result.requestor_name()));
-    case kSucceeded: return absl::StrCat(what, " succeeded", took, After(": ", why));
+    case kStarted:
+      return absl::StrCat(what, " started", After(", asked by ", result.requestor_name()));
+    case kSucceeded:
+      return absl::StrCat(what, " succeeded", took, After(": ", why));
     case kNotSucceeded:
       return absl::StrCat(what, result.result() == "TimedOut" ? " timed out" : " failed", took,
                           After(": ", why));
-    default: return absl::StrCat(what, " was cut off by the end of the agent", After(": ", why));
+    default:
+      return absl::StrCat(what, " was cut off by the end of the agent", After(": ", why));
   }
 }
 
@@ -180,14 +187,16 @@ std::string Say(const Context& context, const v1::OverridesEvent& overrides) {
   static constexpr absl::string_view kWhat[] = {"changed", "added", "removed", "expired",
                                                 "file rejected"};
   const int id = context.event.event_id();
-  return absl::StrCat("override ", kWhat[id >= 0 && id <= 4 ? id : 0], After(" by ", overrides.who()),
-                      After(": ", overrides.what()), After("; ", overrides.why()));
+  return absl::StrCat("override ", kWhat[id >= 0 && id <= 4 ? id : 0],
+                      After(" by ", overrides.who()), After(": ", overrides.what()),
+                      After("; ", overrides.why()));
 }
 
 std::string Say(const v1::AgentEvent& agent) {
   std::string text = agent.message();
   const std::string count = absl::StrCat(agent.count());
-  if (agent.count() > 0 && !absl::StrContains(text, count)) absl::StrAppend(&text, " (", count, ")");
+  if (agent.count() > 0 && !absl::StrContains(text, count))
+    absl::StrAppend(&text, " (", count, ")");
   absl::StrAppend(&text, After(", by ", agent.who()));
   return text;
 }
@@ -204,21 +213,31 @@ std::string Sentence(const Context& context) {
     case v1::Event::kResponderDefinition:
       return DefinitionText(context, "responder", event.responder_definition().type_name(),
                             event.responder_definition().enabled());
-    case v1::Event::kProbeResult: return Say(context, event.probe_result());
-    case v1::Event::kMonitorResult: return Say(context, event.monitor_result());
-    case v1::Event::kResponderResult: return Say(context, event.responder_result());
+    case v1::Event::kProbeResult:
+      return Say(context, event.probe_result());
+    case v1::Event::kMonitorResult:
+      return Say(context, event.monitor_result());
+    case v1::Event::kResponderResult:
+      return Say(context, event.responder_result());
     case v1::Event::kThrottlingConfig:
       return absl::StrCat("limits of ", event.throttling_config().identity(),
                           After(", from ", event.throttling_config().source()),
                           After(": ", event.throttling_config().properties_xml()));
-    case v1::Event::kRecoveryActionLog: return Say(context, event.recovery_action_log());
-    case v1::Event::kRecoveryActionResult: return Say(context, event.recovery_action_result());
-    case v1::Event::kMonitoring: return Say(context, event.monitoring());
-    case v1::Event::kOverrides: return Say(context, event.overrides());
-    case v1::Event::kAgent: return Say(event.agent());
-    case v1::Event::CONTENT_NOT_SET: break;
+    case v1::Event::kRecoveryActionLog:
+      return Say(context, event.recovery_action_log());
+    case v1::Event::kRecoveryActionResult:
+      return Say(context, event.recovery_action_result());
+    case v1::Event::kMonitoring:
+      return Say(context, event.monitoring());
+    case v1::Event::kOverrides:
+      return Say(context, event.overrides());
+    case v1::Event::kAgent:
+      return Say(event.agent());
+    case v1::Event::CONTENT_NOT_SET:
+      break;
   }
-  return absl::StrCat(v1::Channel_Name(event.channel()), " ", event.event_id(), " ", context.item());
+  return absl::StrCat(v1::Channel_Name(event.channel()), " ", event.event_id(), " ",
+                      context.item());
 }
 
 }  // namespace

@@ -47,7 +47,8 @@ constexpr char kInsertEvent[] =
     "VALUES (?, ?, ?, ?, ?, ?)";
 constexpr char kInsertItem[] =
     "INSERT OR IGNORE INTO items (channel, health_set, name) VALUES (?, ?, ?)";
-constexpr char kFindItem[] = "SELECT id FROM items WHERE channel = ? AND health_set = ? AND name = ?";
+constexpr char kFindItem[] =
+    "SELECT id FROM items WHERE channel = ? AND health_set = ? AND name = ?";
 constexpr char kAddTimes[] =
     "INSERT INTO blocks VALUES (?, ?, ?) ON CONFLICT (block) DO UPDATE SET "
     "earliest = min(earliest, excluded.earliest), latest = max(latest, excluded.latest)";
@@ -173,7 +174,8 @@ absl::Status EventDatabase::WriteRow(const v1::Event& event) {
 absl::StatusOr<int64_t> EventDatabase::ItemOf(const v1::Event& event) {
   constexpr absl::string_view kSeparator("\0", 1);
   const std::string& name = ItemName(event);
-  std::string key = absl::StrCat(int{event.channel()}, kSeparator, event.health_set(), kSeparator, name);
+  std::string key =
+      absl::StrCat(int{event.channel()}, kSeparator, event.health_set(), kSeparator, name);
   const auto known = item_ids_.find(key);
   if (known != item_ids_.end()) return known->second;
 

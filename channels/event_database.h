@@ -1,7 +1,8 @@
 // EventDatabase: the SQLite file of an EventStore as its writer sees it. For one thread at a time.
 //
 // The tables (event_query.cc and event_upkeep.cc use them too):
-//   events  record_id (key), kind (channel * 65536 + event id), time (ns since 1970), item, incident
+//   events  record_id (key), kind (channel * 65536 + event id), time (ns since 1970), item,
+//   incident
 //           (16 bytes, or NULL), payload (the v1::Event). Indexed by kind, by item and, where there
 //           is one, by incident; each index goes on by record_id.
 //   items   id, channel, health_set, name: what events are about. They are few, so that a question
@@ -87,7 +88,7 @@ class EventDatabase {
 
   const std::unique_ptr<SqliteConnection> connection_;
   std::unordered_map<const char*, SqliteStatement> statements_;  // By the address of the text.
-  std::unordered_map<std::string, int64_t> item_ids_;  // A cache of the table; bounded.
+  std::unordered_map<std::string, int64_t> item_ids_;            // A cache of the table; bounded.
   std::map<v1::Channel, ChannelSize> sizes_;
   uint64_t newest_record_id_ = 0;
   bool synced_ = false;

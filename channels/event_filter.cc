@@ -38,8 +38,8 @@ absl::Time ToTime(const google::protobuf::Timestamp& time) {
 void SetTimestamp(absl::Time time, google::protobuf::Timestamp* timestamp) {
   const int64_t seconds = absl::ToUnixSeconds(time);
   timestamp->set_seconds(seconds);
-  timestamp->set_nanos(static_cast<int32_t>(
-      absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+  timestamp->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
 }  // namespace salve

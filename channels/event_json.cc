@@ -28,11 +28,21 @@ void AppendString(absl::string_view text, std::string* json) {
   json->push_back('"');
   for (const char c : text) {
     switch (c) {
-      case '"': json->append("\\\""); break;
-      case '\\': json->append("\\\\"); break;
-      case '\n': json->append("\\n"); break;
-      case '\r': json->append("\\r"); break;
-      case '\t': json->append("\\t"); break;
+      case '"':
+        json->append("\\\"");
+        break;
+      case '\\':
+        json->append("\\\\");
+        break;
+      case '\n':
+        json->append("\\n");
+        break;
+      case '\r':
+        json->append("\\r");
+        break;
+      case '\t':
+        json->append("\\t");
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
           absl::StrAppend(json, "\\u00", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
@@ -57,7 +67,8 @@ void AppendMessage(const Message& message, std::string* json);
 void AppendMessageOrTime(const Message& message, std::string* json) {
   const auto* time = dynamic_cast<const google::protobuf::Timestamp*>(&message);
   if (time == nullptr) return AppendMessage(message, json);
-  AppendString(absl::FormatTime("%E4Y-%m-%dT%H:%M:%E9SZ", ToTime(*time), absl::UTCTimeZone()), json);
+  AppendString(absl::FormatTime("%E4Y-%m-%dT%H:%M:%E9SZ", ToTime(*time), absl::UTCTimeZone()),
+               json);
 }
 
 // `index` is that of the element of a repeated field, or -1.
@@ -68,30 +79,30 @@ void AppendValue(const Message& message, const FieldDescriptor* field, int index
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string scratch;
-      return AppendString(
-          repeated ? from->GetRepeatedStringReference(message, field, index, &scratch)
-                   : from->GetStringReference(message, field, &scratch),
-          json);
+      return AppendString(repeated
+                              ? from->GetRepeatedStringReference(message, field, index, &scratch)
+                              : from->GetStringReference(message, field, &scratch),
+                          json);
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:
       return AppendMessageOrTime(repeated ? from->GetRepeatedMessage(message, field, index)
                                           : from->GetMessage(message, field),
                                  json);
     case FieldDescriptor::CPPTYPE_ENUM:
-      return AppendString((repeated ? from->GetRepeatedEnum(message, field, index)
-                                    : from->GetEnum(message, field))
-                              ->name(),
-                          json);
+      return AppendString(
+          (repeated ? from->GetRepeatedEnum(message, field, index) : from->GetEnum(message, field))
+              ->name(),
+          json);
     case FieldDescriptor::CPPTYPE_UINT64:
       return absl::StrAppend(json, "\"",
                              repeated ? from->GetRepeatedUInt64(message, field, index)
                                       : from->GetUInt64(message, field),
                              "\"");
     case FieldDescriptor::CPPTYPE_INT64:
-      return absl::StrAppend(json, "\"",
-                             repeated ? from->GetRepeatedInt64(message, field, index)
-                                      : from->GetInt64(message, field),
-                             "\"");
+      return absl::StrAppend(
+          json, "\"",
+          repeated ? from->GetRepeatedInt64(message, field, index) : from->GetInt64(message, field),
+          "\"");
     case FieldDescriptor::CPPTYPE_INT32:
       return absl::StrAppend(json, repeated ? from->GetRepeatedInt32(message, field, index)
                                             : from->GetInt32(message, field));
@@ -103,14 +114,14 @@ void AppendValue(const Message& message, const FieldDescriptor* field, int index
                                    : from->GetDouble(message, field),
                           json);
     case FieldDescriptor::CPPTYPE_FLOAT:
-      return AppendNumber(repeated ? from->GetRepeatedFloat(message, field, index)
-                                   : from->GetFloat(message, field),
-                          json);
+      return AppendNumber(
+          repeated ? from->GetRepeatedFloat(message, field, index) : from->GetFloat(message, field),
+          json);
     case FieldDescriptor::CPPTYPE_BOOL:
-      json->append((repeated ? from->GetRepeatedBool(message, field, index)
-                             : from->GetBool(message, field))
-                       ? "true"
-                       : "false");
+      json->append(
+          (repeated ? from->GetRepeatedBool(message, field, index) : from->GetBool(message, field))
+              ? "true"
+              : "false");
   }
 }
 

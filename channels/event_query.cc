@@ -123,7 +123,8 @@ class Connection {
         RETURN_IF_ERROR(Walk(kById, static_cast<int64_t>(id), range, request, &newest));
       }
     } else if (!request.incident_id().empty()) {
-      RETURN_IF_ERROR(Walk(kByIncident, IncidentKey(request.incident_id()), range, request, &newest));
+      RETURN_IF_ERROR(
+          Walk(kByIncident, IncidentKey(request.incident_id()), range, request, &newest));
     } else if (!request.health_set().empty() || !request.name().empty()) {
       ASSIGN_OR_RETURN(const std::vector<int64_t> items, ItemsOf(request));
       for (const int64_t item : items) {
@@ -256,8 +257,9 @@ class Connection {
     if (request.has_since() && time < TimeNanos(request.since())) return false;
     if (request.has_until() && time >= TimeNanos(request.until())) return false;
     // Where the index did not look at the set, the name and the incident, the event itself must.
-    const bool looks_inside = sql == kById || (sql == kByIncident && (!request.health_set().empty() ||
-                                                                     !request.name().empty()));
+    const bool looks_inside =
+        sql == kById ||
+        (sql == kByIncident && (!request.health_set().empty() || !request.name().empty()));
     if (!looks_inside) return true;
     ASSIGN_OR_RETURN(const std::optional<v1::Event> event, EventAt(row->Integer(0)));
     return event.has_value() && Matches(request, *event);
@@ -367,8 +369,8 @@ absl::StatusOr<std::vector<v1::Event>> EventReader::Query(const v1::QueryEventsR
   absl::StatusOr<std::vector<v1::Event>> events = FromFile(request);
   if (absl::IsDataLoss(events.status())) {
     store_.ReportDamage();
-    return absl::UnavailableError(
-        absl::StrCat(store_.path_, " is damaged and will be set aside: ", events.status().message()));
+    return absl::UnavailableError(absl::StrCat(
+        store_.path_, " is damaged and will be set aside: ", events.status().message()));
   }
   if (absl::IsDeadlineExceeded(events.status())) {
     return absl::DeadlineExceededError("the question takes too long: narrow it");

@@ -245,8 +245,8 @@ std::vector<SharedEvent> EventQueue::TakeUnexported() {
   MutexLock lock(&mu_);
   std::vector<SharedEvent> events;
   // Those already exported stand in front: everything is exported in order.
-  for (auto queued = others_.events.rbegin();
-       queued != others_.events.rend() && !queued->exported; ++queued) {
+  for (auto queued = others_.events.rbegin(); queued != others_.events.rend() && !queued->exported;
+       ++queued) {
     queued->exported = true;
     events.push_back(queued->event);
   }

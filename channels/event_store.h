@@ -53,7 +53,7 @@ struct EventStoreOptions {
   uint64_t disk_reserve_bytes = 16u << 20;       // With less free, ProbeResults are not stored.
   absl::Duration retry_min = absl::Seconds(1);   // Pause after a write that failed, doubling …
   absl::Duration retry_max = absl::Seconds(30);  // … up to this.
-  absl::Duration upkeep_interval = absl::Seconds(1);     // Between looks at age, disk and file.
+  absl::Duration upkeep_interval = absl::Seconds(1);        // Between looks at age, disk and file.
   absl::Duration drop_report_interval = absl::Seconds(10);  // Between two events about drops.
 };
 

@@ -129,11 +129,10 @@ absl::StatusOr<std::vector<int64_t>> EventUpkeep::KindsOf(v1::Channel channel) {
 absl::StatusOr<std::vector<EventUpkeep::Row>> EventUpkeep::OldestRows(v1::Channel channel,
                                                                       int64_t after) {
   ASSIGN_OR_RETURN(const std::vector<int64_t> kinds, KindsOf(channel));
-  ASSIGN_OR_RETURN(
-      SqliteStatement * oldest,
-      database_.Statement("SELECT record_id, time, item, length(payload) FROM events "
-                          "INDEXED BY events_by_kind WHERE kind = ? AND record_id > ? "
-                          "ORDER BY record_id LIMIT ?"));
+  ASSIGN_OR_RETURN(SqliteStatement * oldest,
+                   database_.Statement("SELECT record_id, time, item, length(payload) FROM events "
+                                       "INDEXED BY events_by_kind WHERE kind = ? AND record_id > ? "
+                                       "ORDER BY record_id LIMIT ?"));
   std::vector<Row> rows;
   for (const int64_t kind : kinds) {
     oldest->Bind(1, kind);
@@ -201,7 +200,8 @@ absl::Status EventUpkeep::ForgetUnused() {
   RETURN_IF_ERROR(database_.SetSynced(false));
   ASSIGN_OR_RETURN(
       const int64_t block,
-      forget("SELECT max(block) FROM (SELECT block FROM blocks WHERE block > ? ORDER BY block LIMIT 1000)",
+      forget("SELECT max(block) FROM (SELECT block FROM blocks WHERE block > ? ORDER BY block "
+             "LIMIT 1000)",
              "DELETE FROM blocks WHERE block > ? AND block <= ? AND NOT EXISTS (SELECT 1 FROM "
              "events WHERE record_id BETWEEN block * 4096 AND block * 4096 + 4095)",
              blocks_seen_to_));

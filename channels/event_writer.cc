@@ -315,9 +315,9 @@ void EventWriter::WriteTo(EventExport* target, const v1::Event& event) {
     failing_exports_.insert(name);
   }
   if (!options_.say) return;
-  options_.say(status.ok() ? absl::StrCat("events go to ", name, " again")
-                           : absl::StrCat("events can't be copied to ", name, ": ",
-                                          status.message()));
+  options_.say(status.ok()
+                   ? absl::StrCat("events go to ", name, " again")
+                   : absl::StrCat("events can't be copied to ", name, ": ", status.message()));
 }
 
 void EventWriter::ReportDrops(bool at_once) {

@@ -93,9 +93,8 @@ absl::StatusOr<Record> Gather(EventReader& reader, const std::string& incident) 
     record.evidence_gone = missing.size() - evidence.size();
     Append(std::move(evidence), &record.events);
   }
-  std::sort(record.events.begin(), record.events.end(), [](const auto& a, const auto& b) {
-    return a.record_id() < b.record_id();
-  });
+  std::sort(record.events.begin(), record.events.end(),
+            [](const auto& a, const auto& b) { return a.record_id() < b.record_id(); });
   for (const v1::Event& event : record.events) {
     if (event.incident_id() != incident) continue;
     if (record.opening == nullptr) record.opening = &event;
@@ -153,8 +152,7 @@ class Story {
  private:
   std::string LineOf(const v1::Event& event) const {
     const absl::Time time = ToTime(event.time());
-    const bool same_day =
-        absl::ToCivilDay(time, zone_) == absl::ToCivilDay(opened_, zone_);
+    const bool same_day = absl::ToCivilDay(time, zone_) == absl::ToCivilDay(opened_, zone_);
     const std::string offset = HumanDuration(time - opened_);
     return absl::StrFormat(
         "%s  %11s  %s", absl::FormatTime(same_day ? "%H:%M:%E3S" : "%m-%d %H:%M:%E3S", time, zone_),

@@ -31,9 +31,12 @@ void AppendEntry(absl::string_view field, absl::string_view value, std::string* 
 
 absl::string_view PriorityOf(v1::Level level) {
   switch (level) {
-    case v1::Error: return "3";
-    case v1::Warning: return "4";
-    default: return "6";
+    case v1::Error:
+      return "3";
+    case v1::Warning:
+      return "4";
+    default:
+      return "6";
   }
 }
 

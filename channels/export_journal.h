@@ -15,8 +15,7 @@ namespace salve {
 
 // `socket` is journald's ("/run/systemd/journal/socket"); it need not be there yet: each Write
 // that finds none fails with kUnavailable, and the next one tries again.
-std::unique_ptr<EventExport> NewJournalExport(
-    std::string socket = "/run/systemd/journal/socket");
+std::unique_ptr<EventExport> NewJournalExport(std::string socket = "/run/systemd/journal/socket");
 
 }  // namespace salve
 

@@ -65,8 +65,7 @@ class JsonlExport final : public EventExport {
   void Rotate() {
     file_.reset();
     for (uint32_t i = options_.files_max; i > 0; --i) {
-      const std::string from =
-          i == 1 ? options_.path : absl::StrCat(options_.path, ".", i - 1);
+      const std::string from = i == 1 ? options_.path : absl::StrCat(options_.path, ".", i - 1);
       rename(from.c_str(), absl::StrCat(options_.path, ".", i).c_str());
     }
   }

@@ -36,8 +36,7 @@ void RemoveOlder(const std::string& prefix) {
 
 absl::StatusOr<std::string> SetAside(const std::string& path, absl::Time now) {
   const std::string prefix = absl::StrCat(path, ".damaged-");
-  const std::string base =
-      prefix + absl::FormatTime("%Y%m%dT%H%M%E6SZ", now, absl::UTCTimeZone());
+  const std::string base = prefix + absl::FormatTime("%Y%m%dT%H%M%E6SZ", now, absl::UTCTimeZone());
   std::error_code error;
   std::string target = base;
   for (int i = 1; fs::exists(target, error) && i < 100; ++i) target = absl::StrCat(base, ".", i);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "api/events.pb.h"
 #include "base/mutex.h"
 #include "channels/event_export.h"
@@ -54,8 +55,8 @@ inline v1::Event ProbeEvent(int event_id = 1, const std::string& name = "Ping",
 }
 
 inline v1::Event ActionEvent(int event_id, const std::string& incident_id = "") {
-  v1::Event event = EventOf(
-      event_id >= 2000 ? v1::RecoveryActionLogs : v1::RecoveryActionResults, event_id, "Restart");
+  v1::Event event = EventOf(event_id >= 2000 ? v1::RecoveryActionLogs : v1::RecoveryActionResults,
+                            event_id, "Restart");
   event.set_incident_id(incident_id);
   return event;
 }
@@ -64,6 +65,13 @@ inline v1::Event AgentEvent(const std::string& message) {
   v1::Event event = EventOf(v1::Agent, 3, "");
   event.set_health_set("");
   event.mutable_agent()->set_message(message);
+  return event;
+}
+
+inline v1::Event At(absl::Time time, v1::Event event) {
+  event.mutable_time()->set_seconds(absl::ToUnixSeconds(time));
+  event.mutable_time()->set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(absl::ToUnixSeconds(time)))));
   return event;
 }
 
