@@ -44,10 +44,12 @@ std::vector<std::string> NamesOf(const Items& items) {
   return names;
 }
 
-// A reference to an item of the set by the name that was written.
-std::string FaultOfReference(const std::string& kind, const std::string& name,
-                             const std::vector<std::string>& known) {
-  return absl::StrCat("the set has no ", kind, " ", Quoted(name), DidYouMean(name, known));
+// The field at `path` refers to an item of the set that is not there.
+void AddUnknown(const std::string& path, const std::string& kind, const std::string& name,
+                const std::vector<std::string>& known, ItemFaults& faults) {
+  // All names are compared with each that is not known: not for more than are told.
+  const std::string hint = faults.tells() ? DidYouMean(name, known) : "";
+  faults.Add(path, absl::StrCat("the set has no ", kind, " ", Quoted(name), hint));
 }
 
 std::string NamesOfStates(const std::vector<StateTransition>& timeline) {
@@ -191,7 +193,7 @@ class HealthSetReader::SetReader {
       const std::string& name = monitor.probe(i);
       const std::string path = absl::StrCat("probe[", i, "]");
       if (!probes_.contains(name)) {
-        faults.Add(path, FaultOfReference("probe", name, probe_names_));
+        AddUnknown(path, "probe", name, probe_names_, faults);
       } else if (!seen.insert(name).second) {
         faults.Add(path, absl::StrCat(Quoted(name), " is there twice"));
       }
@@ -203,7 +205,7 @@ class HealthSetReader::SetReader {
     if (written.monitor().empty()) return faults.Add("", "needs a monitor");
     const auto found = monitors_.find(written.monitor());
     if (found == monitors_.end()) {
-      return faults.Add("monitor", FaultOfReference("monitor", written.monitor(), monitor_names_));
+      return AddUnknown("monitor", "monitor", written.monitor(), monitor_names_, faults);
     }
     // What follows from a fault is not told again.
     if (faults.any() || faulty_.contains(&set_.monitor(found->second))) return;

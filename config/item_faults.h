@@ -32,6 +32,8 @@ class ItemFaults {
 
   bool any() const { return any_; }
   bool silent() const { return silent_; }
+  // False when a further fault would only be counted: what takes time to say may be left out.
+  bool tells() const { return !silent_ && !errors_.full(); }
   const Place& place() const { return place_; }
 
  private:

@@ -324,6 +324,16 @@ TEST(LoaderTest, OfManyErrorsTwentyLinesAreTold) {
   EXPECT_TRUE(absl::EndsWith(error, "\n... and 11 more errors"));
 }
 
+// Each comparison of all with all took minutes, for 20 lines that were told.
+TEST(LoaderTest, NamesNearToUnknownOnesAreLookedForOnlyWhenTheyAreTold) {
+  std::string text = "health_set { name: 'Web'\n";
+  for (int i = 0; i < 20000; ++i) {
+    absl::StrAppend(&text, "probe { name: 'P", i, "' tcp {} } monitor { name: 'M", i, "' probe: 'Q",
+                    i, "' consecutive_failures {} }\n");
+  }
+  EXPECT_TRUE(absl::EndsWith(ErrorOf(text + "}"), "\n... and 19981 more errors"));
+}
+
 TEST(LoaderTest, AnItemOfManyTargetsTellsItsFaultOnce) {
   EXPECT_EQ(ErrorOf("health_set { name: 'W' for_each { value: 'a' value: 'b' }\n"
                     "probe { name: 'P' tcp { port: 70000 } } }"),
