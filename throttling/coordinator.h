@@ -5,8 +5,8 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "throttling/attempt.h"
@@ -21,7 +21,7 @@ struct GroupRequest {
 
 struct GroupVerdict {
   bool passed = true;
-  absl::InlinedVector<Check, 3> failed;
+  std::vector<Check> failed;
   int total_in_day = 0;
   bool recovery_in_progress = false;  // Of another server.
   absl::Duration retry_in;            // From now; InfiniteDuration: never. Unset when passed.

@@ -14,6 +14,7 @@
 #include "base/host.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "throttling/wal_check.h"
 
 namespace salve {
 namespace {
@@ -200,6 +201,7 @@ absl::Status GrowFile(const std::string& path, int64_t size) {
 absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Open(
     const std::string& path, std::vector<BootRow>& boots, std::vector<AttemptRow>& attempts) {
   std::unique_ptr<LedgerStore> store(new LedgerStore(path));
+  RETURN_IF_ERROR(CheckWal(path + "-wal"));
   RETURN_IF_ERROR(store->Connect());
   RETURN_IF_ERROR(store->CheckOrMakeSchema());
   struct stat wal;

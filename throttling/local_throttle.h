@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
 #include "throttling/attempt.h"
 #include "throttling/limits.h"
@@ -50,7 +49,7 @@ class KeyHistory {
 // What the local limits say. Times are points on the line of the history.
 struct LocalVerdict {
   bool passed = true;
-  absl::InlinedVector<Check, 4> failed;  // In the order of Check.
+  std::vector<Check> failed;  // In the order of Check.
   Limits limits;                         // Those that were in force.
   int total_in_hour = 0;
   int total_in_day = 0;

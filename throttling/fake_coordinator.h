@@ -1,0 +1,45 @@
+// A coordinator that answers what the test tells it, when the test lets it.
+#ifndef SALVE_THROTTLING_FAKE_COORDINATOR_H_
+#define SALVE_THROTTLING_FAKE_COORDINATOR_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "throttling/coordinator.h"
+
+namespace salve {
+
+class FakeCoordinator final : public Coordinator {
+ public:
+  explicit FakeCoordinator(EventLoop& loop) : loop_(loop) { verdict.xml = "<group />"; }
+
+  GroupVerdict verdict;         // What it says.
+  absl::Duration answer_after;  // How long it thinks.
+  std::vector<std::string> reserved, released;  // Ids of attempts.
+  int checks = 0;
+
+  void Reserve(const GroupRequest& request, GroupDone done) override {
+    if (verdict.passed) reserved.push_back(request.attempt.id);
+    Answer(std::move(done));
+  }
+  void Check(const GroupRequest&, GroupDone done) override {
+    ++checks;
+    Answer(std::move(done));
+  }
+  void Release(const Attempt& attempt) override { released.push_back(attempt.id); }
+
+ private:
+  void Answer(GroupDone done) {
+    loop_.CallAfter(answer_after, [verdict = verdict, done = std::move(done)]() mutable {
+      done(std::move(verdict));
+    });
+  }
+
+  EventLoop& loop_;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_THROTTLING_FAKE_COORDINATOR_H_
