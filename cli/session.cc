@@ -1,17 +1,15 @@
 #include "cli/session.h"
 
 #include <grpc/support/time.h>
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/create_channel.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -25,7 +23,8 @@ namespace salve {
 namespace {
 
 constexpr absl::Duration kTimeout = absl::Seconds(5);
-constexpr absl::Duration kLongTimeout = absl::Minutes(65);
+constexpr absl::Duration kLongTimeout = absl::Minutes(125);
+constexpr absl::Duration kInterruptPollInterval = absl::Milliseconds(100);
 constexpr int kMessageBytesMax = 64 << 20;  // A query gives up to 10,000 events.
 constexpr int kPagesMax = 1000;             // A server that always has another page is broken.
 constexpr absl::string_view kIsItRunning = "is salved running? (systemctl status salved)";
@@ -104,36 +103,40 @@ absl::StatusOr<Response> Call(Stub& stub,
   return response;
 }
 
-// Cancels a call, from a thread of its own, once `interrupt` is readable.
-class Canceller {
+// Waits for the steps of one stream, and cancels it once `interrupt` is readable.
+class StreamSteps {
  public:
-  Canceller(int interrupt, grpc::ClientContext& context)
-      : end_(eventfd(0, EFD_CLOEXEC)), thread_([this, interrupt, &context] {
-          pollfd fds[] = {{interrupt, POLLIN, 0}, {end_, POLLIN, 0}};
-          while (poll(fds, 2, -1) < 0 && errno == EINTR) {
-          }
-          if (fds[0].revents == 0) return;
-          cancelled_ = true;
-          context.TryCancel();
-        }) {}
-  ~Canceller() {
-    if (thread_.joinable()) End();
-    close(end_);
-  }
+  StreamSteps(grpc::ClientContext& context, int interrupt)
+      : context_(context), interrupt_(interrupt) {}
+  ~StreamSteps() { queue_.Shutdown(); }
 
-  // Ends the watch. Returns whether the call was cancelled. Requires: not called before.
-  bool End() {
-    const uint64_t one = 1;
-    // An eventfd's counter of 0 always takes a 1.
-    [[maybe_unused]] const ssize_t written = write(end_, &one, sizeof(one));
-    thread_.join();
-    return cancelled_;
+  grpc::CompletionQueue& queue() { return queue_; }
+  bool is_cancelled() const { return is_cancelled_; }
+
+  // Waits for the end of the one step that was begun; returns whether it went well.
+  bool Wait() {
+    void* tag = nullptr;
+    bool is_ok = false;
+    grpc::CompletionQueue::NextStatus status;
+    do {
+      CancelWhenInterrupted();
+      status = queue_.AsyncNext(&tag, &is_ok, DeadlineIn(kInterruptPollInterval));
+    } while (status == grpc::CompletionQueue::TIMEOUT);
+    return is_ok;
   }
 
  private:
-  const int end_;
-  std::atomic<bool> cancelled_ = false;
-  std::thread thread_;  // The last field: it uses the others.
+  void CancelWhenInterrupted() {
+    pollfd fd = {interrupt_, POLLIN, 0};
+    if (is_cancelled_ || poll(&fd, 1, 0) <= 0) return;
+    is_cancelled_ = true;
+    context_.TryCancel();
+  }
+
+  grpc::ClientContext& context_;
+  const int interrupt_;
+  grpc::CompletionQueue queue_;
+  bool is_cancelled_ = false;
 };
 
 }  // namespace
@@ -260,13 +263,20 @@ absl::Status Session::TailEvents(const v1::QueryEventsRequest& request, int inte
                                  const std::function<void(const v1::Event&)>& on_event) {
   RETURN_IF_ERROR(Connect());
   grpc::ClientContext context;
-  Canceller canceller(interrupt, context);
-  std::unique_ptr<grpc::ClientReader<v1::Event>> reader =
-      connection_->event.Tail(&context, request);
+  StreamSteps steps(context, interrupt);
+  std::unique_ptr<grpc::ClientAsyncReader<v1::Event>> reader =
+      connection_->event.AsyncTail(&context, request, &steps.queue(), nullptr);
+  bool goes_on = steps.Wait();
   v1::Event event;
-  while (reader->Read(&event)) on_event(event);
-  const grpc::Status status = reader->Finish();
-  if (canceller.End()) return absl::OkStatus();
+  while (goes_on) {
+    reader->Read(&event, nullptr);
+    goes_on = steps.Wait();
+    if (goes_on) on_event(event);
+  }
+  grpc::Status status;
+  reader->Finish(&status, nullptr);
+  steps.Wait();
+  if (steps.is_cancelled()) return absl::OkStatus();
   RETURN_IF_ERROR(StatusOf(status, timeout()));
   return absl::UnavailableError("it ended the stream");
 }

@@ -19,7 +19,7 @@ namespace salve {
 struct SessionOptions {
   std::vector<std::string> sockets;       // Paths; the first that may be opened is taken.
   std::optional<absl::Duration> timeout;  // Of each call. Default: 5 s, for RunProbe and RunAction
-                                          // 65 min: looks and actions take up to an hour.
+                                          // 125 min: the agent itself gives up after two hours.
 };
 
 // Errors of every call, beside those of the service (api/salve.proto), whose codes are kept:

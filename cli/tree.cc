@@ -63,7 +63,7 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   tree->add_option("-o,--output", globals.output, "For people, or for programs")
       ->transform(OneOf({"table", "json", "jsonl"}));
   tree->add_option("--timeout", globals.timeout,
-                   "How long to wait for an answer. Default: 5s, for actions and probes 1h5m");
+                   "How long to wait for an answer. Default: 5s, for actions and probes 2h5m");
   tree->add_flag("--no-header", globals.no_header, "Tables without their first line");
   AddHealthVerbs(*tree, choice);
   AddProbeVerbs(*tree, choice);
