@@ -1,0 +1,81 @@
+// An Action is what a responder does to the machine, once, when the gate has allowed it. It
+// decides nothing and remembers nothing; the throttle, the exclusion and the records are the
+// engine's. Lives on the loop's thread; no call of it blocks.
+#ifndef SALVE_RESPONDERS_ACTION_H_
+#define SALVE_RESPONDERS_ACTION_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/event_loop.h"
+#include "base/host.h"
+#include "base/service_manager.h"
+#include "config/config.pb.h"
+
+namespace salve {
+
+struct ActionResult {
+  enum class Kind { kSucceeded, kFailed, kTimedOut };
+  Kind kind = Kind::kSucceeded;
+  std::string exception_name;     // "JobFailed", "ExitStatus", …; empty when it succeeded.
+  std::string exception_message;  // At most 1 KiB.
+  std::string context;            // What was done and seen, e.g. the job and the unit's state.
+};
+using ActionDone = absl::AnyInvocable<void(ActionResult)>;
+
+// Whether an action may start now, as far as the thing it acts on is concerned.
+struct Readiness {
+  enum class Kind {
+    kReady,
+    kWait,   // Something of the system's own is under way; `changed` is called when it ends.
+    kLeave,  // Somebody wants it so: no action as long as that holds.
+  };
+  Kind kind = Kind::kReady;
+  std::string reason;
+};
+
+// Puts what runs ("job=77", "pid=12 start=345") on disk, then calls `then`; an effect that can
+// outlive the agent is recorded before it begins, where that is possible. A status that is not
+// OK means that it could not be recorded: the effect must not begin.
+using RecordEffect =
+    std::function<void(std::string effect, absl::AnyInvocable<void(absl::Status)> then)>;
+
+class Action {
+ public:
+  virtual ~Action() = default;
+
+  // The recovery action of the throttle: "RestartService".
+  virtual std::string id() const = 0;
+  // The throttle's key, e.g. the unit's Id as systemd gives it.
+  virtual std::string resource() const = 0;
+  // Calls `changed` whenever Check or resource may have another answer.
+  virtual void Watch(std::function<void()> changed) {}
+  virtual Readiness Check() const { return {}; }
+
+  // Acts. Calls `done` exactly once, a moment after `deadline` at the latest; what has not ended
+  // by then is ended. The destructor ends it without `done`. Requires: none runs.
+  virtual void Run(Instant deadline, RecordEffect record, ActionDone done) = 0;
+};
+
+struct ActionEnvironment {
+  EventLoop& loop;
+  Host& host;
+  ServiceManager& services;
+};
+
+// Errors: kInvalidArgument: "restart_service.service: …", the path of the field first.
+absl::Status CheckResponder(const config::Responder& config);
+absl::StatusOr<std::unique_ptr<Action>> NewAction(const config::Responder& config,
+                                                  const ActionEnvironment& environment);
+bool HasActionKind(int field_number);
+// "RestartServiceResponder"
+std::string ResponderTypeName(const config::Responder& config);
+
+}  // namespace salve
+
+#endif  // SALVE_RESPONDERS_ACTION_H_
