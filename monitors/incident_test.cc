@@ -108,6 +108,24 @@ TEST(IncidentTest, ReopensAcrossARebootByWallTime) {
   EXPECT_TRUE(late.last().opened);
 }
 
+TEST(IncidentTest, AfterARebootTheClockOfTheBootBeforeSaysNothing) {
+  monitors::MonitorRecord record = Closed().Save();
+  WatchedMonitor next;
+  next.Wait(absl::Minutes(10));
+  record.set_closed_boot_ns(next.now().nanos_since_boot());  // As if just now, but in boot-1.
+  next.monitor().Restore(next.now(), record, "boot-2");
+  next.Bad("P", 3);
+  EXPECT_TRUE(next.last().opened);
+}
+
+TEST(IncidentTest, AWallClockThatIsBehindAfterARebootReopensIt) {
+  WatchedMonitor monitor = Closed();
+  monitor.StepWall(-absl::Hours(24));
+  monitor.Reboot();
+  monitor.Bad("P", 3);
+  EXPECT_TRUE(monitor.last().reopened);
+}
+
 TEST(IncidentTest, NamesTheBadLooksAlsoThoseBeforeIt) {
   WatchedMonitor monitor;
   monitor.Good();
@@ -234,6 +252,19 @@ TEST(IncidentTest, AfterARestartWithOtherProbesEachMustBeSeenWell) {
   monitor.Restart(ThreeInARow({"A", "B"}));
   EXPECT_EQ(monitor.Good("B"), "");
   EXPECT_EQ(monitor.Good("A"), "DEGRADED>HEALTHY closed");
+}
+
+TEST(IncidentTest, AfterARestartWithOneProbeMoreOfAllTheAlertGoesOn) {
+  MonitorDefinition one = ThreeInARow({"A"});
+  one.config.set_require(config::Monitor::ALL);
+  WatchedMonitor monitor(one);
+  monitor.Bad("A", 3);
+  MonitorDefinition two = ThreeInARow({"A", "B"});
+  two.config.set_require(config::Monitor::ALL);
+  monitor.Restart(two);
+  EXPECT_EQ(monitor.Bad("A"), "");
+  EXPECT_TRUE(monitor.status().alert);
+  EXPECT_EQ(monitor.Good("B"), "DEGRADED>HEALTHY closed");
 }
 
 TEST(IncidentTest, AnUnavailableOneIsTakenUpAsThat) {

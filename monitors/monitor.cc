@@ -54,7 +54,6 @@ void Monitor::Source::Count(Instant now, const Observation& observation, Sign si
 
 void Monitor::Source::Forget() {
   rule->Forget();
-  bad_looks.clear();
   good_since = false;
 }
 
@@ -113,7 +112,6 @@ Monitor::Transitions Monitor::Evaluate(Instant now, absl::Time wall, bool looked
   const bool fires = Fires();
   if (!fires && CannotLook()) {
     if (state_ != config::UNAVAILABLE) {
-      Restamp(now);
       fresh_ = false;
       Enter(config::UNAVAILABLE, wall, "the probe could not look", out);
     }
@@ -158,11 +156,10 @@ void Monitor::EndAlert(Instant now, absl::Time wall, Transitions& out) {
   }
   first_alert_ = absl::InfinitePast();
   evidence_.clear();
-  fresh_ = false;
 }
 
 void Monitor::AdvanceTimeline(Instant now, absl::Time wall, Transitions& out) {
-  if (!fresh_ || suppressed_) return;
+  if (!fresh_) return;
   const absl::Duration age = Age(now);
   const bool anew = position_ < 0 && IsSick(state_);
   const int count = static_cast<int>(definition_.transitions.size());
@@ -220,7 +217,7 @@ void Monitor::OpenIncident(absl::Time wall, Transition& transition) {
 bool Monitor::ReopensIncident(Instant now, absl::Time wall) const {
   if (incident_id_.empty()) return false;
   const absl::Duration since_closed = closed_at_.has_value() ? now - *closed_at_ : wall - closed_;
-  return since_closed >= absl::ZeroDuration() && since_closed < definition_.reopen_within;
+  return since_closed < definition_.reopen_within;
 }
 
 bool Monitor::Fires() const {
@@ -253,7 +250,8 @@ Instant Monitor::NextTick(Instant now) const {
 
 void Monitor::Suppress(Instant now, bool suppressed) {
   if (suppressed == suppressed_) return;
-  Restamp(now);
+  age_ = Age(now);  // As it is; from here on it grows, or no longer does.
+  mark_ = now;
   suppressed_ = suppressed;
   for (Source& source : sources_) source.Forget();
   fresh_ = false;
@@ -262,21 +260,12 @@ void Monitor::Suppress(Instant now, bool suppressed) {
 void Monitor::Hold(Instant now, bool held) {
   if (held == held_) return;
   held_ = held;
-  if (held) {
-    age_ = absl::ZeroDuration();  // What it shows stays, until looks made afterwards decide.
-  } else {
-    RestartTimeline(now);
-    fresh_ = false;
-  }
+  RestartTimeline(now);
+  fresh_ = false;
 }
 
 absl::Duration Monitor::Age(Instant now) const {
   return StandsStill() ? age_ : age_ + (now - mark_);
-}
-
-void Monitor::Restamp(Instant now) {
-  age_ = Age(now);
-  mark_ = now;
 }
 
 MonitorStatus Monitor::Status(Instant now) const {
@@ -323,9 +312,8 @@ monitors::MonitorRecord Monitor::Save(Instant now, const std::string& boot_id) c
   record.set_incident_open(incident_open_);
   record.set_reopened(times_reopened_);
   record.set_alert_age_ns(absl::ToInt64Nanoseconds(Age(now)));
-  // A hold ends with a timeline that starts anew, also when the agent does not see its end.
-  record.set_position(held_ ? -1 : position_);
-  record.set_state_age_ns(held_ ? 0 : absl::ToInt64Nanoseconds(state_age_));
+  record.set_position(position_);
+  record.set_state_age_ns(absl::ToInt64Nanoseconds(state_age_));
   record.set_first_alert_unix_ns(UnixNanos(first_alert_));
   record.set_since_unix_ns(UnixNanos(since_));
   record.set_closed_unix_ns(UnixNanos(closed_));

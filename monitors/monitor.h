@@ -78,7 +78,8 @@ class Monitor {
   // don't count. The evidence starts anew with it, so that one good look clears the alert of any
   // rule, and once more when it ends.
   void Suppress(Instant now, bool suppressed);
-  // A hold: nothing may act. When it ends, the timeline starts anew at 0.
+  // A hold: nothing may act. The timeline starts anew when it begins and when it ends; between
+  // them it stands at 0, so that a state at 0 is all that is entered.
   void Hold(Instant now, bool held);
 
   MonitorStatus Status(Instant now) const;
@@ -120,7 +121,6 @@ class Monitor {
   bool CannotLook() const;
   bool StandsStill() const;
   absl::Duration Age(Instant now) const;
-  void Restamp(Instant now);
   void KeepEvidence(uint64_t record_id);
   std::string Evidence() const;
   void RestoreFiring(const monitors::MonitorRecord& record);

@@ -86,7 +86,8 @@ TEST(MonitorTest, ClearingNeedsAGoodLook) {
   definition.config.mutable_failure_count()->set_threshold(2);
   definition.config.mutable_failure_count()->set_window("10s");
   WatchedMonitor monitor(definition);
-  EXPECT_EQ(monitor.Bad("P", 2), "UNINITIALIZED>HEALTHY, HEALTHY>DEGRADED opened");
+  monitor.Good();
+  EXPECT_EQ(monitor.Bad("P", 2), "HEALTHY>DEGRADED opened");
   monitor.Wait(absl::Seconds(11));
   EXPECT_EQ(monitor.Bad(), "");  // One failure in the window: the rule no longer holds.
   EXPECT_TRUE(monitor.status().alert);
@@ -160,6 +161,16 @@ TEST(MonitorTest, HalfOfTheLastTenRejectedAreUnavailable) {
   EXPECT_EQ(monitor.Good(), "");                      // 4 of 9 …
   EXPECT_EQ(monitor.Blind(), "HEALTHY>UNAVAILABLE");  // … 5 of 10.
   EXPECT_EQ(monitor.Good(), "UNAVAILABLE>HEALTHY");   // The first has left.
+}
+
+TEST(MonitorTest, OfLessThanTenLooksHalfSayNothing) {
+  WatchedMonitor monitor;
+  for (int i = 0; i < 4; ++i) {
+    monitor.Good();
+    monitor.Blind();
+  }
+  EXPECT_EQ(monitor.Blind(), "");  // 5 of 9.
+  EXPECT_EQ(monitor.Good(), "HEALTHY>UNAVAILABLE");
 }
 
 TEST(MonitorTest, AllButHalfOfTheLastTenRejectedAreAvailable) {

@@ -129,6 +129,18 @@ TEST(TimelineTest, AfterTheSettleTheSickProbeItselfMustBeSeenWell) {
   EXPECT_EQ(monitor.Good("A"), "DEGRADED>HEALTHY closed");
 }
 
+TEST(TimelineTest, AGoodLookBeforeTheSettleIsNoGoodLookAfterIt) {
+  MonitorDefinition definition = ThreeInARow();
+  definition.config.mutable_failure_count()->set_threshold(2);
+  WatchedMonitor monitor(definition);
+  monitor.Bad("P", 2);
+  monitor.Good();  // The failures are still in the window.
+  monitor.Suppress(true);
+  monitor.Suppress(false);
+  EXPECT_EQ(monitor.Bad(), "");
+  EXPECT_TRUE(monitor.status().alert);
+}
+
 TEST(TimelineTest, EvidenceThatWasNoAlertYetStartsAnewToo) {
   WatchedMonitor monitor;
   monitor.Good();
@@ -157,14 +169,15 @@ TEST(TimelineTest, AHoldStartsItAnewInTheSameIncident) {
   EXPECT_EQ(monitor.state(), "UNHEALTHY");
   EXPECT_TRUE(monitor.status().held);
   EXPECT_EQ(monitor.Wait(absl::Hours(1)), "");
-  EXPECT_EQ(monitor.Bad(), "");
+  EXPECT_EQ(monitor.Bad(), "UNHEALTHY>DEGRADED");
+  EXPECT_EQ(monitor.last().reason, "the timeline starts anew");
+  EXPECT_EQ(monitor.last().incident_id, incident);
+  EXPECT_EQ(monitor.Wait(absl::Hours(1)), "");
   monitor.Hold(false);
   EXPECT_EQ(monitor.Wait(absl::Minutes(30)), "");  // Nothing is decided on a backlog.
   monitor.Hold(true);
   monitor.Hold(false);
-  EXPECT_EQ(monitor.Bad(), "UNHEALTHY>DEGRADED");
-  EXPECT_EQ(monitor.last().reason, "the timeline starts anew");
-  EXPECT_EQ(monitor.last().incident_id, incident);
+  EXPECT_EQ(monitor.Bad(), "");
   EXPECT_EQ(monitor.Wait(absl::Seconds(60) - kTick), "");
   EXPECT_EQ(monitor.Wait(kTick), "DEGRADED>UNHEALTHY");
   EXPECT_EQ(monitor.incident(), incident);
@@ -262,9 +275,11 @@ TEST(TimelineTest, ARestartOfTheAgentKeepsTheAgeWithinTheState) {
   EXPECT_EQ(monitor.status().in_state, absl::Seconds(30));
 }
 
-TEST(TimelineTest, ARestartInAHoldDoesNotSaveTheOldPosition) {
+TEST(TimelineTest, ARestartInAHoldStartsItAnewToo) {
   WatchedMonitor monitor = Alerting();
   monitor.Wait(absl::Seconds(70));
+  monitor.Suppress(true);
+  monitor.Suppress(false);
   monitor.Hold(true);
   monitor.Restart();
   EXPECT_EQ(monitor.Bad(), "UNHEALTHY>DEGRADED");
