@@ -13,7 +13,8 @@ OURS = ["agent", "api", "base", "channels", "cli", "config", "monitors", "probes
         "tests", "throttling"]
 README_LINES_MAX = 120
 
-TEST_CODE = r"^tests/|_(test|benchmark|fuzz)\.cc$"
+# Tests, benchmarks, and what they share: test_servers.h, benchmark_nginx.cc.
+TEST_CODE = r"^tests/|_(test|benchmark|fuzz)\.cc$|/(test|benchmark)_\w+\.(cc|h)$"
 
 # (what is banned, where it is allowed, what to do instead)
 BANNED = [
