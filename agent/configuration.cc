@@ -1,0 +1,38 @@
+#include "agent/configuration.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/status_macros.h"
+#include "config/loader.h"
+#include "monitors/rule.h"
+#include "probes/registry.h"
+#include "responders/action.h"
+
+namespace salve {
+namespace {
+
+std::string HostName() {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) != 0) return "localhost";
+  return name;
+}
+
+}  // namespace
+
+absl::StatusOr<CheckedConfiguration> ReadConfiguration(const std::string& dir) {
+  LoadOptions options;
+  options.host_name = HostName();
+  options.checks.probe = CheckProbe;
+  options.checks.monitor = CheckMonitor;
+  options.checks.responder = CheckResponder;
+  CheckedConfiguration checked;
+  ASSIGN_OR_RETURN(checked.configuration, LoadConfiguration(dir, options));
+  if (!checked.configuration.throttle_policy_file.empty()) {
+    ASSIGN_OR_RETURN(checked.policy, ReadPolicyFile(checked.configuration.throttle_policy_file));
+  }
+  return checked;
+}
+
+}  // namespace salve

@@ -1,0 +1,385 @@
+#include "agent/daemon.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "agent/api_server.h"
+#include "agent/configuration.h"
+#include "agent/engine.h"
+#include "agent/state_store.h"
+#include "base/log.h"
+#include "base/real_host.h"
+#include "base/sd_bus_service_manager.h"
+#include "base/status_macros.h"
+#include "base/uv_loop.h"
+#include "base/worker.h"
+#include "channels/event_query.h"
+#include "channels/event_store.h"
+#include "channels/export_journal.h"
+#include "channels/export_jsonl.h"
+#include "probes/http_client.h"
+#include "probes/registry.h"
+#include "probes/resolver.h"
+#include "throttling/gate.h"
+#include "throttling/ledger.h"
+#include "throttling/local_coordinator.h"
+
+namespace salve {
+namespace {
+
+constexpr char kRecordIdKey[] = "next_record_id";
+constexpr int kRefusedConfiguration = 2;
+constexpr int kUnusableState = 3;
+
+// Few arenas: the agent has many threads that allocate little.
+void PrepareProcess() {
+  mallopt(M_ARENA_MAX, 2);
+  signal(SIGPIPE, SIG_IGN);
+  // gRPC's fork handlers are for processes that use gRPC after fork; ours exec at once.
+  setenv("GRPC_ENABLE_FORK_SUPPORT", "0", 1);
+  rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+absl::Status MakeFolder(const std::string& path, mode_t mode) {
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return ErrnoStatus(errno, part);
+    if (slash == std::string::npos) return absl::OkStatus();
+  }
+}
+
+// One agent a state folder. The descriptor is kept until the process ends.
+absl::Status LockFolder(const std::string& dir) {
+  const std::string path = dir + "/salved.lock";
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return ErrnoStatus(errno, path);
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  close(fd);
+  return absl::AlreadyExistsError(
+      absl::StrCat(path, " is locked: another salved uses this state folder"));
+}
+
+v1::Channel ChannelOfName(const std::string& name) {
+  v1::Channel channel = v1::CHANNEL_UNSPECIFIED;
+  v1::Channel_Parse(name, &channel);
+  return channel;
+}
+
+ChannelSet ChannelsOf(const google::protobuf::RepeatedPtrField<std::string>& names) {
+  ChannelSet set = names.empty() ? ChannelSet::All() : ChannelSet::None();
+  for (const std::string& name : names) {
+    set = name == "*" ? ChannelSet::All() : set.With(ChannelOfName(name));
+  }
+  return set;
+}
+
+std::vector<ExportRoute> ExportsOf(const config::Channels& config) {
+  std::vector<ExportRoute> exports;
+  if (config.has_journal()) {
+    exports.push_back({NewJournalExport(), ChannelsOf(config.journal().channel())});
+  }
+  if (config.has_jsonl()) {
+    JsonlExportOptions options;
+    options.path = config.jsonl().path();
+    if (config.jsonl().bytes_max() != 0) options.bytes_max = config.jsonl().bytes_max();
+    if (config.jsonl().files_max() != 0) options.files_max = config.jsonl().files_max();
+    exports.push_back({NewJsonlExport(options), ChannelsOf(config.jsonl().channel())});
+  }
+  return exports;
+}
+
+RetentionTable RetentionOf(const config::Channels& config) {
+  RetentionTable table = DefaultRetention();
+  for (const config::Retention& retention : config.retention()) {
+    ChannelRetention& entry = table[ChannelOfName(retention.channel())];
+    if (!retention.age().empty()) absl::ParseDuration(retention.age(), &entry.age);
+    if (retention.bytes() != 0) entry.bytes = retention.bytes();
+  }
+  return table;
+}
+
+class Daemon {
+ public:
+  explicit Daemon(DaemonOptions options)
+      : options_(std::move(options)),
+        started_wall_(loop_.clock().WallNow()),
+        started_(loop_.Now()) {}
+
+  int Run() {
+    absl::StatusOr<CheckedConfiguration> checked = ReadConfiguration(options_.config_dir);
+    if (!checked.ok()) {
+      LogError("the configuration is refused:");
+      for (absl::string_view line : absl::StrSplit(checked.status().message(), '\n')) {
+        LogError(line);
+      }
+      return kRefusedConfiguration;
+    }
+    if (absl::Status status = Build(*std::move(checked)); !status.ok()) {
+      LogError(absl::StrCat("cannot start: ", status.message()));
+      return kUnusableState;
+    }
+    loop_.OnSignal(SIGTERM, [this] { Stop("SIGTERM"); });
+    loop_.OnSignal(SIGINT, [this] { Stop("SIGINT"); });
+    loop_.OnSignal(SIGHUP, [this] { Reload("SIGHUP", [](absl::Status) {}); });
+    sd_notify(0, "READY=1");
+    FeedWatchdog();
+    LogInfo(absl::StrCat("salved ", AgentVersion(), " watches ", server_, " (",
+                         engine_->configuration().health_sets.size(), " health sets)"));
+    loop_.Run();
+    TearDown();
+    return 0;
+  }
+
+ private:
+  absl::Status Build(CheckedConfiguration checked) {
+    const Configuration& configuration = checked.configuration;
+    server_ = configuration.agent.server;
+    RETURN_IF_ERROR(MakeFolder(options_.state_dir, 0750));
+    RETURN_IF_ERROR(LockFolder(options_.state_dir));
+    ASSIGN_OR_RETURN(std::string boot_id, ReadFile("/proc/sys/kernel/random/boot_id"));
+    boot_id = std::string(absl::StripAsciiWhitespace(boot_id));
+
+    host_ = std::make_unique<RealHost>(loop_, configuration.agent.max_children);
+    services_ = std::make_unique<SdBusServiceManager>(loop_);
+    resolver_ = std::make_unique<Resolver>(loop_);
+    http_ = std::make_unique<HttpClient>(loop_, *resolver_);
+    worker_ = std::make_unique<ThreadWorker>();
+    ASSIGN_OR_RETURN(state_, StateStore::Open(options_.state_dir + "/state.db", *worker_));
+
+    const std::string events_path = options_.state_dir + "/events.db";
+    LedgerOptions ledger;
+    ledger.path = options_.state_dir + "/ledger.db";
+    ledger.boot_id = boot_id;
+    ledger.server = server_;
+    ledger.events_db_exists = access(events_path.c_str(), F_OK) == 0;
+    ledger.accept_loss = options_.accept_ledger_loss;
+    ASSIGN_OR_RETURN(ledger_, Ledger::Open(ledger, loop_, *worker_));
+    RETURN_IF_ERROR(OpenEvents(events_path, configuration.agent.config.channels()));
+
+    coordinator_ = NewLocalCoordinator(loop_, *ledger_);
+    gate_ = std::make_unique<Gate>(
+        Gate::Parts{&loop_, ledger_.get(), coordinator_.get(), events_.get()});
+    gate_->SetPolicy(std::move(checked.policy));
+    BuildEngine(boot_id);
+    Announce();
+    engine_->Reconcile();
+    RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
+    return Serve();
+  }
+
+  absl::Status OpenEvents(const std::string& path, const config::Channels& channels) {
+    EventStoreOptions options;
+    options.path = path;
+    options.server = server_;
+    options.clock = &loop_.clock();
+    options.retention = RetentionOf(channels);
+    if (!absl::SimpleAtoi(state_->Get(kRecordIdKey), &options.next_record_id)) {
+      options.next_record_id = 1;
+    }
+    options.reserve_record_ids = [this](uint64_t high_water) {
+      const absl::Status status = state_->PutNow(kRecordIdKey, absl::StrCat(high_water));
+      if (!status.ok()) LogError(absl::StrCat("record ids: ", status.message()));
+    };
+    options.exports = ExportsOf(channels);
+    options.refuge = NewJournalExport();
+    options.say = [](absl::string_view line) { LogWarning(line); };
+    ASSIGN_OR_RETURN(events_, EventStore::Open(std::move(options)));
+    reader_ = std::make_unique<EventReader>(*events_);
+    return absl::OkStatus();
+  }
+
+  void BuildEngine(const std::string& boot_id) {
+    const ProbeEnvironment probes{loop_, *host_, *services_, *resolver_, *http_};
+    const ActionEnvironment actions{loop_, *host_, *services_};
+    engine_ = std::make_unique<Engine>(EngineParts{
+        .loop = loop_,
+        .host = *host_,
+        .services = *services_,
+        .events = *events_,
+        .ledger = *ledger_,
+        .gate = *gate_,
+        .state = *state_,
+        .random = random_,
+        .boot_id = boot_id,
+        .new_probe = [probes](const config::Probe& config) { return NewProbe(config, probes); },
+        .new_action =
+            [actions](const config::Responder& config) { return NewAction(config, actions); },
+        .version = AgentVersion(),
+    });
+  }
+
+  // Says in the channel and the log what a person should know of this start.
+  void Announce() {
+    engine_->AppendAgentEvent(1, v1::Information,
+                              absl::StrCat("salved ", AgentVersion(), " started"));
+    std::vector<std::string> damage;
+    if (!state_->damage().empty()) damage.push_back(state_->damage());
+    if (!ledger_->LossAccepted().empty()) damage.push_back(ledger_->LossAccepted());
+    for (const std::string& message : events_->open_report().messages) damage.push_back(message);
+    for (const std::string& message : damage) {
+      engine_->AppendAgentEvent(9, v1::Error, message);
+      LogError(message);
+      warnings_.push_back(message);
+    }
+  }
+
+  absl::Status Serve() {
+    std::vector<ApiSocket> sockets;
+    if (!options_.socket.empty()) {
+      sockets.push_back({.path = options_.socket});
+    } else {
+      RETURN_IF_ERROR(MakeFolder("/run/salve", 0755));
+      sockets.push_back({.path = "/run/salve/admin.sock"});
+      sockets.push_back({.path = "/run/salve/salve.sock",
+                         .role = Role::kOperator,
+                         .mode = 0660,
+                         .group = "salve"});
+    }
+    for (const ApiSocket& socket : sockets) {
+      ApiParts parts{.loop = loop_,
+                     .engine = *engine_,
+                     .reader = *reader_,
+                     .reload =
+                         [this](std::string user, std::function<void(absl::Status)> done) {
+                           Reload(std::move(user), std::move(done));
+                         },
+                     .info = [this](v1::GetInfoResponse& info) { FillInfo(info); }};
+      ASSIGN_OR_RETURN(auto server, ApiServer::Start(socket, std::move(parts)));
+      servers_.push_back(std::move(server));
+    }
+    return absl::OkStatus();
+  }
+
+  // Files are read off the loop; a configuration that is refused changes nothing.
+  void Reload(std::string user, std::function<void(absl::Status)> done) {
+    sd_notify(0, "RELOADING=1");
+    reloader_.Post([this, user = std::move(user), done = std::move(done)] {
+      auto checked = std::make_shared<absl::StatusOr<CheckedConfiguration>>(
+          ReadConfiguration(options_.config_dir));
+      loop_.Post([this, user, done, checked] {
+        absl::Status status = checked->status();
+        // The policy first: Apply tells the limits that hold.
+        const Policy old_policy = gate_->policy();
+        if (status.ok()) {
+          gate_->SetPolicy(std::move((*checked)->policy));
+          status = engine_->Apply(std::move((*checked)->configuration));
+          if (!status.ok()) gate_->SetPolicy(old_policy);
+        }
+        if (status.ok()) {
+          engine_->AppendAgentEvent(3, v1::Information, "the configuration was reloaded", 0, user);
+          LogInfo("the configuration was reloaded");
+        } else {
+          engine_->AppendAgentEvent(8, v1::Error,
+                                    absl::StrCat("the configuration was refused, the old one "
+                                                 "stays: ",
+                                                 status.message()),
+                                    0, user);
+          LogError(absl::StrCat("reload refused: ", status.message()));
+        }
+        sd_notify(0, "READY=1");
+        done(status);
+      });
+    });
+  }
+
+  void FillInfo(v1::GetInfoResponse& info) {
+    info.set_version(AgentVersion());
+    info.set_server(server_);
+    info.set_definitions_version(engine_->configuration().agent.version);
+    info.mutable_started()->set_seconds(absl::ToUnixSeconds(started_wall_));
+    info.set_config_dir(options_.config_dir);
+    info.set_state_dir(options_.state_dir);
+    info.set_longest_turn_ms(absl::ToDoubleMilliseconds(loop_.longest_turn()));
+    info.set_probes_skipped(engine_->probes_skipped());
+    info.set_events_dropped(events_->dropped());
+    info.set_first_probe_ms(absl::ToDoubleMilliseconds(engine_->first_look() - started_));
+    for (const std::string& warning : warnings_) info.add_warnings(warning);
+    if (absl::Status status = ledger_->Health(); !status.ok()) {
+      info.add_warnings(absl::StrCat("ledger: ", status.message()));
+    }
+    if (absl::Status status = events_->trouble(); !status.ok()) {
+      info.add_warnings(absl::StrCat("events: ", status.message()));
+    }
+  }
+
+  void FeedWatchdog() {
+    uint64_t usec = 0;
+    if (sd_watchdog_enabled(0, &usec) <= 0) return;
+    sd_notify(0, "WATCHDOG=1");
+    watchdog_ = loop_.CallAfter(absl::Microseconds(usec) / 2, [this] { FeedWatchdog(); });
+  }
+
+  void Stop(const std::string& why) {
+    if (std::exchange(stopping_, true)) return;
+    LogInfo(absl::StrCat("stopping: ", why));
+    sd_notify(0, "STOPPING=1");
+    engine_->Stop([this] { loop_.Stop(); });
+  }
+
+  void TearDown() {
+    engine_->AppendAgentEvent(2, v1::Information, "salved stopped");
+    servers_.clear();
+    engine_.reset();
+    gate_.reset();
+    coordinator_.reset();
+    ledger_.reset();  // Waits for what is being written.
+    reader_.reset();
+    events_.reset();
+    worker_.reset();
+  }
+
+  const DaemonOptions options_;
+  UvLoop loop_;
+  const absl::Time started_wall_;
+  const Instant started_;
+  std::string server_;
+  RandomSource random_ = SystemRandom();
+  std::unique_ptr<RealHost> host_;
+  std::unique_ptr<ServiceManager> services_;
+  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<HttpClient> http_;
+  std::unique_ptr<StateStore> state_;
+  std::unique_ptr<ThreadWorker> worker_;
+  std::unique_ptr<Ledger> ledger_;
+  std::unique_ptr<EventStore> events_;
+  std::unique_ptr<EventReader> reader_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<Engine> engine_;
+  std::vector<std::unique_ptr<ApiServer>> servers_;
+  std::vector<std::string> warnings_;
+  TimerId watchdog_ = TimerId::kNone;
+  bool stopping_ = false;
+  ThreadWorker reloader_;
+};
+
+}  // namespace
+
+int RunDaemon(const DaemonOptions& options) {
+  PrepareProcess();
+  return Daemon(options).Run();
+}
+
+const char* AgentVersion() { return "0.1.0"; }
+
+}  // namespace salve

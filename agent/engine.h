@@ -1,0 +1,201 @@
+// Engine: the one loop that moves the data. Looks go to monitors, their states to the chains of
+// responders, requests through the gate to actions, and every step into the event log. It owns no
+// thread and no file; the same engine runs in the agent and, on a simulated clock, in tests.
+// Lives on the loop's thread.
+#ifndef SALVE_AGENT_ENGINE_H_
+#define SALVE_AGENT_ENGINE_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "agent/state_store.h"
+#include "api/salve.pb.h"
+#include "base/event_loop.h"
+#include "base/ids.h"
+#include "channels/event_log.h"
+#include "config/definition.h"
+#include "monitors/monitor.h"
+#include "probes/scheduler.h"
+#include "responders/action.h"
+#include "responders/chain.h"
+#include "throttling/gate.h"
+
+namespace salve {
+
+// The world of an engine. Everything must outlive it.
+struct EngineParts {
+  EventLoop& loop;
+  Host& host;
+  ServiceManager& services;
+  EventLog& events;
+  Ledger& ledger;
+  Gate& gate;
+  StateStore& state;
+  RandomSource& random;
+  std::string boot_id;
+  std::function<absl::StatusOr<std::unique_ptr<Probe>>(const config::Probe&)> new_probe;
+  std::function<absl::StatusOr<std::unique_ptr<Action>>(const config::Responder&)> new_action;
+  std::string version;  // Of the agent.
+};
+
+class Engine {
+ public:
+  explicit Engine(EngineParts parts);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Takes up a configuration: at start, or in place of the one that runs. Items that did not
+  // change keep their state. Requires: it was loaded with the kinds' checks.
+  // Errors: kInvalidArgument: an item can't be made; nothing has changed then.
+  absl::Status Apply(Configuration configuration);
+
+  // Takes up what an earlier life of the agent left in progress: an effect that still runs is
+  // awaited until its deadline, the others are closed as crashed. Once, before Apply.
+  void Reconcile();
+
+  // No new action starts from now on; calls `done` when the running ones have ended, at most
+  // after the configuration's stop_timeout.
+  void Stop(std::function<void()> done);
+
+  // Runs an action for a person: a responder's ("NAME" or "SET/NAME"), or ACTION on RESOURCE.
+  // Errors (through `done`): kNotFound with the nearest names, kInvalidArgument.
+  void RunManually(const v1::RunActionRequest& request,
+                   std::function<void(absl::StatusOr<v1::RunActionResponse>)> done);
+
+  // One look now. Errors (through `done`): kNotFound with the nearest names.
+  void RunProbe(const std::string& health_set, const std::string& name,
+                std::function<void(absl::StatusOr<v1::RunProbeResponse>)> done);
+  // Errors: kNotFound with the nearest names, kFailedPrecondition.
+  absl::Status Notify(const v1::NotifyRequest& request);
+
+  // What people ask (engine_reports.cc). Errors: kNotFound with the nearest names.
+  absl::StatusOr<v1::GetServerHealthResponse> Health(const std::string& health_set) const;
+  absl::StatusOr<v1::ListProbesResponse> Probes(const v1::ListRequest& request) const;
+  absl::StatusOr<v1::ListMonitorsResponse> Monitors(const v1::ListRequest& request) const;
+  absl::StatusOr<v1::ListRespondersResponse> Responders(const v1::ListRequest& request) const;
+  // What comes next for the monitor with this incident open, in sentences.
+  std::vector<std::string> NextSteps(const std::string& incident_id) const;
+  // The keys that have attempts or responders, with the limits in force.
+  absl::StatusOr<v1::GetThrottleStateResponse> ThrottleState(
+      const v1::GetThrottleStateRequest& request) const;
+  void CheckThrottle(const v1::CheckThrottleRequest& request,
+                     std::function<void(absl::StatusOr<v1::CheckThrottleResponse>)> done);
+  v1::ListThrottleConfigResponse ThrottleConfig() const;
+  // Attempts in the ledger, newest last. Errors: kInvalidArgument: a limit out of range.
+  absl::StatusOr<v1::ListActionsResponse> Actions(const v1::ListActionsRequest& request) const;
+
+  const Configuration& configuration() const { return configuration_; }
+  // The limits in force have changed: who waits for a refusal asks again.
+  void LimitsChanged();
+  // When the first look ended; the time of the call if none has.
+  Instant first_look() const { return first_look_.value_or(parts_.loop.Now()); }
+  uint64_t probes_skipped() const { return scheduler_.skipped_total(); }
+  // Says something of the agent's own life.
+  void AppendAgentEvent(int event_id, v1::Level level, std::string message, int64_t count = 0,
+                        std::string who = "");
+
+ private:
+  struct ResponderItem;
+  struct MonitorItem;
+  struct Resource;
+  struct ManualRun;
+  struct Outlived;  // An effect of an earlier life that is awaited.
+  using MonitorPtr = std::shared_ptr<MonitorItem>;
+
+  // Looking and deciding.
+  void OnLook(const ProbeDefinition& definition, const Look& look);
+  void OnTransitions(const MonitorPtr& item, const Monitor::Transitions& transitions);
+  void Consider(const MonitorPtr& item);
+  void ConsiderAll();
+  void ReleaseBootGrace();
+
+  // Acting.
+  void TryResponder(const MonitorPtr& item, size_t index);
+  void Observe(const MonitorPtr& item, size_t index);
+  void OnAnswer(const MonitorPtr& item, size_t index, const std::string& key, GateAnswer answer);
+  void StartAction(const MonitorPtr& item, size_t index, const std::string& key,
+                   const Attempt& attempt);
+  void OnActionEnded(const MonitorPtr& item, size_t index, const std::string& key,
+                     const Attempt& attempt, ActionResult result);
+  void OnSettled(const MonitorPtr& item, size_t index, const std::string& key);
+  void Escalate(const MonitorPtr& item, std::string subject, std::string message);
+  std::optional<std::string> WhyNotNow(const MonitorItem& item, size_t index) const;
+  ActionRequest RequestOf(const MonitorItem& item, size_t index) const;
+
+  // Exclusion: one action at a time on a resource; monitors of it are suppressed until the last
+  // action on it has settled.
+  bool IsBusy(const std::string& key) const;
+  void Occupy(const std::string& key);
+  void Vacate(const std::string& key);
+  void Suppress(const std::string& key);
+  void Unsuppress(const std::string& key);
+
+  // For a person.
+  void AskManually(const std::shared_ptr<ManualRun>& run);
+  void StartManually(const std::shared_ptr<ManualRun>& run, const std::string& key,
+                     const Attempt& attempt, v1::RunActionResponse response);
+
+  // The end of what was allowed; what an earlier life left (engine_reconcile.cc).
+  RecordEffect RecorderOf(const std::string& attempt_id);
+  void FinishAttempt(const std::string& attempt_id, AttemptEnd end,
+                     std::function<void()> then = nullptr);
+  void ReconcileAttempt(const Attempt& attempt);
+  void AwaitProcess(const Attempt& attempt, Outlived& outlived, ProcessIdentity process);
+  void AwaitUnit(const Attempt& attempt, Outlived& outlived);
+  void CloseOutlived(const std::string& attempt_id, AttemptEnd end);
+  void EndWatches(Outlived& outlived);
+
+  // Records.
+  v1::Event NewEvent(v1::Channel channel, int event_id, v1::Level level, const MonitorItem& item,
+                     const std::string& name) const;
+  void Respond(const MonitorPtr& item, size_t index, int recovery_result, std::string reason,
+               std::optional<Instant> next = std::nullopt);
+  void AppendDefinitions();
+  void Save(const MonitorItem& item);
+  void Housekeep();
+
+  v1::MonitorHealth HealthOf(const MonitorItem& item) const;
+  std::vector<std::string> NextOf(const MonitorItem& item) const;
+  absl::StatusOr<std::pair<MonitorPtr, size_t>> FindResponder(const std::string& name) const;
+  std::vector<LimitsOf> LimitsOfKey(RecoveryAction action, const std::string& resource) const;
+  std::vector<std::string> HealthSetNames() const;
+
+  EngineParts parts_;
+  Configuration configuration_;
+  ProbeScheduler scheduler_;
+  std::map<std::string, MonitorPtr> monitors_;  // By full name.
+  absl::flat_hash_map<std::string, std::vector<MonitorPtr>> monitors_of_probe_;
+  struct LastLook {
+    v1::ProbeResultEvent result;
+    bool succeeded = false;
+  };
+  absl::flat_hash_map<std::string, LastLook> last_looks_;      // By the probe's full name.
+  std::map<std::string, ProbeDefinition> probes_;              // By full name.
+  absl::flat_hash_map<std::string, Resource> resources_;       // By lower-case resource.
+  std::map<std::string, std::unique_ptr<Outlived>> outlived_;  // By attempt id.
+
+  std::optional<Instant> first_look_;
+  bool in_boot_grace_ = false;
+  bool stopping_ = false;
+  std::function<void()> stopped_;
+  TimerId stop_timer_ = TimerId::kNone;
+  TimerId boot_grace_timer_ = TimerId::kNone;
+  TimerId housekeeping_ = TimerId::kNone;
+  uint64_t skipped_told_ = 0;
+  absl::Time last_wall_;
+  Instant last_boot_;
+  int ticks_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace salve
+
+#endif  // SALVE_AGENT_ENGINE_H_

@@ -1,0 +1,254 @@
+// Acting: from a responder whose turn it is, through the gate, to the judgement of its action.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/engine_items.h"
+#include "agent/engine_protos.h"
+#include "base/fault.h"
+#include "base/log.h"
+
+namespace salve {
+namespace {
+
+constexpr absl::Duration kBusyAgain = absl::Milliseconds(100);
+
+}  // namespace
+
+std::optional<std::string> Engine::WhyNotNow(const MonitorItem& item, size_t index) const {
+  if (stopping_) return "the agent is stopping";
+  if (item.retired) return "the configuration has changed";
+  if (auto why = item.chain.WhyNot(index, item.monitor->Status(parts_.loop.Now()))) return why;
+  const Readiness readiness = item.responders[index].action->Check();
+  if (readiness.kind != Readiness::Kind::kReady) return readiness.reason;
+  return std::nullopt;
+}
+
+ActionRequest Engine::RequestOf(const MonitorItem& item, size_t index) const {
+  const ResponderItem& responder = item.responders[index];
+  ActionRequest request;
+  request.action = *ParseAction(responder.action->id());
+  request.resource = responder.action->resource();
+  request.requester = responder.definition.name;
+  request.limits_of.push_back({ResponderTypeName(responder.definition.config),
+                               responder.definition.name, responder.definition.config.throttle()});
+  request.incident_id = item.monitor->Status(parts_.loop.Now()).incident_id;
+  request.health_set = responder.definition.health_set;
+  request.timeout = responder.definition.timeout;
+  return request;
+}
+
+void Engine::TryResponder(const MonitorPtr& item, size_t index) {
+  ResponderItem& responder = item->responders[index];
+  const Readiness readiness = responder.action->Check();
+  if (readiness.kind != Readiness::Kind::kReady) {
+    Respond(item, index, 1, readiness.reason);
+    return;
+  }
+  const std::string key = KeyOf(responder.action->resource());
+  if (IsBusy(key)) {
+    Respond(item, index, 1, "another action on the resource is under way");
+    return;
+  }
+  if (responder.definition.observe) {
+    Observe(item, index);
+    return;
+  }
+  item->chain.Asked(index);
+  Occupy(key);
+  ActionRequest request = RequestOf(*item, index);
+  request.still_wanted = [this, item, index] { return WhyNotNow(*item, index); };
+  parts_.gate.Ask(std::move(request), [this, alive = alive_, item, index, key](GateAnswer answer) {
+    if (*alive) OnAnswer(item, index, key, std::move(answer));
+  });
+}
+
+void Engine::Observe(const MonitorPtr& item, size_t index) {
+  item->chain.Asked(index);
+  parts_.gate.DryCheck(
+      RequestOf(*item, index), [this, alive = alive_, item, index](GateAnswer answer) {
+        if (!*alive) return;
+        const ResponderItem& responder = item->responders[index];
+        const Instant next =
+            parts_.loop.Now() + answer.retry_in.value_or(responder.definition.retry_after);
+        item->chain.AskAgainAt(index, next);
+        const std::string what =
+            absl::StrCat(responder.action->id(), " on ", responder.action->resource());
+        Respond(item, index, 1,
+                answer.kind == GateAnswer::Kind::kAllowed
+                    ? absl::StrCat("OBSERVE: would run ", what, " now")
+                    : absl::StrCat("OBSERVE: would ask for ", what,
+                                   ", and be refused: ", JoinChecks(answer.failed)));
+        Consider(item);
+      });
+}
+
+void Engine::OnAnswer(const MonitorPtr& item, size_t index, const std::string& key,
+                      GateAnswer answer) {
+  const Instant now = parts_.loop.Now();
+  switch (answer.kind) {
+    case GateAnswer::Kind::kAllowed:
+      StartAction(item, index, key, answer.attempt);
+      return;
+    case GateAnswer::Kind::kRefused: {
+      const Instant next =
+          answer.retry_in.has_value() ? now + *answer.retry_in : Instant::InfiniteFuture();
+      item->chain.AskAgainAt(index, next);
+      item->responders[index].last_reason.clear();  // Every refusal is told.
+      item->responders[index].refused_by_running =
+          std::count(answer.failed.begin(), answer.failed.end(), Check::kLocalRecoveryInProgress) >
+          0;
+      Respond(item, index, 3, absl::StrCat("refused: ", JoinChecks(answer.failed)), next);
+      break;
+    }
+    case GateAnswer::Kind::kObsolete:
+      item->chain.AskAgainAt(index, now + kLookAgain);
+      Respond(item, index, 4, answer.message);
+      break;
+    case GateAnswer::Kind::kBusy:
+      item->chain.AskAgainAt(index, now + kBusyAgain);
+      break;
+  }
+  Vacate(key);
+}
+
+void Engine::StartAction(const MonitorPtr& item, size_t index, const std::string& key,
+                         const Attempt& attempt) {
+  item->chain.Started(index);
+  item->responders[index].refused_by_running = false;
+  Suppress(key);
+  Respond(item, index, 2, absl::StrCat("attempt ", attempt.id));
+  Save(*item);
+  FaultPoint("engine.run.before");
+  item->responders[index].action->Run(
+      attempt.start + attempt.timeout, RecorderOf(attempt.id),
+      [this, alive = alive_, item, index, key, attempt](ActionResult result) {
+        if (*alive) OnActionEnded(item, index, key, attempt, std::move(result));
+      });
+}
+
+void Engine::OnActionEnded(const MonitorPtr& item, size_t index, const std::string& key,
+                           const Attempt& attempt, ActionResult result) {
+  item->chain.Settling(index);
+  FinishAttempt(attempt.id, EndOf(result), [this, key] { Vacate(key); });
+  parts_.loop.CallAfter(item->responders[index].definition.settle,
+                        [this, alive = alive_, item, index, key] {
+                          if (*alive) OnSettled(item, index, key);
+                        });
+}
+
+void Engine::OnSettled(const MonitorPtr& item, size_t index, const std::string& key) {
+  const Instant now = parts_.loop.Now();
+  const bool effective = !item->monitor->Status(now).alert;
+  Unsuppress(key);
+  if (item->chain.Judged(index, effective, now)) {
+    Respond(item, index, 1,
+            absl::StrCat("held back: ", item->chain.ineffective(index),
+                         " attempts in this incident did not help"));
+    Escalate(item, absl::StrCat(item->full_name, " needs a person"),
+             absl::StrCat(item->responders[index].definition.name, " ran ",
+                          item->chain.ineffective(index), " times and the monitor is still ",
+                          config::HealthState_Name(item->monitor->Status(now).state)));
+  }
+  Save(*item);
+  Consider(item);
+}
+
+void Engine::FinishAttempt(const std::string& attempt_id, AttemptEnd end,
+                           std::function<void()> then) {
+  parts_.gate.Finish(
+      attempt_id, std::move(end),
+      [this, alive = alive_, then = std::move(then)](absl::Status status) {
+        if (!*alive) return;
+        if (!status.ok()) {
+          LogError(absl::StrCat("the end of an action could not be written: ", status.message()));
+        }
+        if (then) then();
+      });
+}
+
+bool Engine::IsBusy(const std::string& key) const {
+  const auto found = resources_.find(key);
+  return found != resources_.end() && found->second.busy;
+}
+
+void Engine::Occupy(const std::string& key) { resources_[key].busy = true; }
+
+void Engine::Vacate(const std::string& key) {
+  Resource& resource = resources_[key];
+  resource.busy = false;
+  if (resource.suppressors == 0) resources_.erase(key);
+  if (stopping_ && stopped_ &&
+      std::none_of(resources_.begin(), resources_.end(),
+                   [](const auto& entry) { return entry.second.busy; })) {
+    parts_.loop.CancelTimer(stop_timer_);
+    parts_.loop.Post(std::exchange(stopped_, nullptr));
+    return;
+  }
+  // What waited for this may ask now, and who was refused because of it too.
+  for (const auto& [name, item] : monitors_) {
+    for (size_t i = 0; i < item->responders.size(); ++i) {
+      ResponderItem& responder = item->responders[i];
+      if (!responder.refused_by_running || KeyOf(responder.action->resource()) != key) continue;
+      responder.refused_by_running = false;
+      item->chain.AskAgainAt(i, parts_.loop.Now());
+    }
+  }
+  parts_.loop.Post([this, alive = alive_] {
+    if (*alive) ConsiderAll();
+  });
+}
+
+void Engine::Suppress(const std::string& key) {
+  Resource& resource = resources_[key];
+  if (resource.suppressors++ > 0) return;
+  for (const auto& [name, item] : monitors_) {
+    const bool concerned =
+        std::any_of(item->responders.begin(), item->responders.end(),
+                    [&](const ResponderItem& r) { return KeyOf(r.action->resource()) == key; });
+    if (!concerned) continue;
+    item->monitor->Suppress(parts_.loop.Now(), true);
+    resource.suppressed.push_back(item);
+  }
+}
+
+void Engine::Unsuppress(const std::string& key) {
+  Resource& resource = resources_[key];
+  if (--resource.suppressors > 0) return;
+  for (const MonitorPtr& item : resource.suppressed) {
+    item->monitor->Suppress(parts_.loop.Now(), false);
+  }
+  resource.suppressed.clear();
+  if (!resource.busy) resources_.erase(key);
+}
+
+void Engine::Escalate(const MonitorPtr& item, std::string subject, std::string message) {
+  v1::Event event = NewEvent(v1::Monitoring, 4, v1::Error, *item, item->monitor->definition().name);
+  const MonitorStatus status = item->monitor->Status(parts_.loop.Now());
+  v1::MonitoringEvent& monitoring = *event.mutable_monitoring();
+  monitoring.set_health_set(item->monitor->definition().health_set);
+  monitoring.set_monitor(item->monitor->definition().name);
+  monitoring.set_subject(subject);
+  monitoring.set_message(message);
+  monitoring.set_latest_error(status.last_error);
+  parts_.events.Append(std::move(event));
+  Log(Severity::kCritical, absl::StrCat(subject, ": ", message));
+}
+
+void Engine::Stop(std::function<void()> done) {
+  stopping_ = true;
+  stopped_ = std::move(done);
+  const auto finish = [this] {
+    for (const auto& [name, item] : monitors_) Save(*item);
+    if (stopped_) parts_.loop.Post(std::exchange(stopped_, nullptr));
+  };
+  const bool busy = std::any_of(resources_.begin(), resources_.end(),
+                                [](const auto& entry) { return entry.second.busy; });
+  if (!busy) {
+    finish();
+    return;
+  }
+  stop_timer_ = parts_.loop.CallAfter(configuration_.agent.stop_timeout, finish);
+}
+
+}  // namespace salve

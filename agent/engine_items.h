@@ -1,0 +1,59 @@
+// The engine's own records of its items. Private to agent/engine*.cc.
+#ifndef SALVE_AGENT_ENGINE_ITEMS_H_
+#define SALVE_AGENT_ENGINE_ITEMS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "agent/engine.h"
+
+namespace salve {
+
+// An item that could not ask for a reason that nobody announces is looked at again so soon.
+inline constexpr absl::Duration kLookAgain = absl::Seconds(1);
+
+// Exclusion and suppression go by the resource, whatever its case.
+inline std::string KeyOf(absl::string_view resource) { return absl::AsciiStrToLower(resource); }
+
+struct Engine::ResponderItem {
+  ResponderDefinition definition;
+  std::unique_ptr<Action> action;
+  std::string last_reason;  // Of the last ResponderResult, so that only changes are written.
+  int last_result = -1;
+  bool refused_by_running = false;  // By an attempt in progress: asks again when that ends.
+};
+
+// A monitor with its responders: the unit that a reload keeps or replaces. Shared with the
+// callbacks of running actions, which may outlive a reload.
+struct Engine::MonitorItem {
+  std::string full_name;
+  std::unique_ptr<Monitor> monitor;
+  ResponderChain chain{{}};
+  std::vector<ResponderItem> responders;  // As in the chain.
+  TimerId timer = TimerId::kNone;
+  bool retired = false;     // A reload has taken it away; only its running action goes on.
+  std::string incident_id;  // Of the open incident, or of the last one.
+};
+
+struct Engine::Resource {
+  bool busy = false;  // An action is being decided or runs.
+  int suppressors = 0;
+  std::vector<MonitorPtr> suppressed;
+};
+
+struct Engine::Outlived {
+  std::string attempt_id;
+  std::string resource_key;
+  bool seen_running = false;
+  uint32_t job_id = 0;
+  UnitWatchId watch = UnitWatchId::kNone;
+  WatchId process_watch = WatchId::kNone;
+  int pidfd = -1;
+  TimerId deadline = TimerId::kNone;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_AGENT_ENGINE_ITEMS_H_

@@ -1,0 +1,177 @@
+// What a person asks the engine to do: run an action, look now, take a report.
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/engine_items.h"
+#include "agent/engine_protos.h"
+#include "config/names.h"
+
+namespace salve {
+
+absl::StatusOr<std::pair<Engine::MonitorPtr, size_t>> Engine::FindResponder(
+    const std::string& name) const {
+  std::vector<std::string> known;
+  for (const auto& [monitor, item] : monitors_) {
+    for (size_t i = 0; i < item->responders.size(); ++i) {
+      const ResponderDefinition& definition = item->responders[i].definition;
+      if (definition.name == name || FullName(definition) == name) return std::pair(item, i);
+      known.push_back(definition.name);
+    }
+  }
+  return absl::NotFoundError(absl::StrCat("no responder '", name, "'", DidYouMean(name, known)));
+}
+
+// A run for a person, on its way: who asked for what, and the action that does it.
+struct Engine::ManualRun {
+  ActionRequest request;
+  std::shared_ptr<Action> own;  // Of ACTION RESOURCE; else the responder's, kept by `item`.
+  MonitorPtr item;
+  size_t index = 0;
+  absl::Duration settle = absl::Seconds(15);
+  std::function<void(absl::StatusOr<v1::RunActionResponse>)> done;
+  bool asked = false;
+
+  Action& action() const { return own ? *own : *item->responders[index].action; }
+};
+
+void Engine::RunManually(const v1::RunActionRequest& request,
+                         std::function<void(absl::StatusOr<v1::RunActionResponse>)> done) {
+  auto run = std::make_shared<ManualRun>();
+  run->done = std::move(done);
+  if (!request.responder().empty()) {
+    auto found = FindResponder(request.responder());
+    if (!found.ok()) return run->done(found.status());
+    std::tie(run->item, run->index) = *found;
+    run->settle = run->item->responders[run->index].definition.settle;
+    run->request = RequestOf(*run->item, run->index);
+  } else {
+    const absl::StatusOr<RecoveryAction> action = ParseAction(request.action());
+    if (!action.ok()) return run->done(action.status());
+    if (*action != RecoveryAction::kRestartService || request.resource().empty()) {
+      return run->done(absl::InvalidArgumentError(
+          "by ACTION RESOURCE only RestartService UNIT can be run; name a responder instead"));
+    }
+    config::Responder config;
+    config.mutable_restart_service()->set_service(request.resource());
+    auto made = parts_.new_action(config);
+    if (!made.ok()) return run->done(made.status());
+    run->own = *std::move(made);
+    run->request.action = *action;
+  }
+  run->request.requester =
+      absl::StrCat("operator:", request.user().empty() ? "unknown" : request.user());
+  AppendAgentEvent(
+      10, v1::Information,
+      absl::StrCat("action run ", ActionName(run->request.action), " ", run->action().resource(),
+                   request.reason().empty() ? "" : ": ", request.reason()),
+      0, request.user());
+  if (run->item != nullptr) return AskManually(run);
+  // The unit's own name is the throttle's key: it is known when systemd has answered.
+  const auto ask = [this, alive = alive_, weak = std::weak_ptr<ManualRun>(run)] {
+    const auto asked = weak.lock();
+    if (*alive && asked && !std::exchange(asked->asked, true)) AskManually(asked);
+  };
+  run->own->Watch(ask);
+  parts_.loop.CallAfter(kLookAgain, [ask, run] { ask(); });
+}
+
+void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
+  run->request.resource = run->action().resource();
+  if (run->own) {
+    run->request.limits_of = LimitsOfKey(run->request.action, run->request.resource);
+  }
+  const std::string key = KeyOf(run->request.resource);
+  const bool stopping = stopping_ || parts_.services.IsStopping();
+  if (stopping || IsBusy(key)) {
+    v1::RunActionResponse response;
+    response.set_refused_because(stopping ? "the agent or the system is stopping"
+                                          : "another action on the resource is under way");
+    return run->done(std::move(response));
+  }
+  Occupy(key);
+  parts_.gate.Ask(run->request, [this, alive = alive_, run, key](GateAnswer answer) {
+    if (!*alive) return;
+    v1::RunActionResponse response;
+    response.set_allowed(answer.kind == GateAnswer::Kind::kAllowed);
+    v1::RecoveryActionLogEvent& verdict = *response.mutable_verdict();
+    verdict.set_action_id(std::string(ActionName(run->request.action)));
+    verdict.set_resource_name(run->request.resource);
+    verdict.set_requester_name(run->request.requester);
+    verdict.set_exception_message(answer.message);
+    verdict.set_local_throttle_result(answer.local_xml);
+    verdict.set_group_throttle_result(answer.group.xml);
+    if (answer.retry_in.has_value()) {
+      SetTime(parts_.loop.clock().WallNow() + *answer.retry_in,
+              response.mutable_time_to_retry_after());
+    }
+    if (response.allowed()) {
+      StartManually(run, key, answer.attempt, std::move(response));
+      return;
+    }
+    if (answer.kind == GateAnswer::Kind::kBusy) {
+      response.set_refused_because("a request for this resource is being decided");
+    }
+    Vacate(key);
+    run->done(std::move(response));
+  });
+}
+
+void Engine::StartManually(const std::shared_ptr<ManualRun>& run, const std::string& key,
+                           const Attempt& attempt, v1::RunActionResponse response) {
+  Suppress(key);
+  run->action().Run(
+      attempt.start + attempt.timeout, RecorderOf(attempt.id),
+      [this, alive = alive_, run, key, attempt, response](ActionResult result) mutable {
+        if (!*alive) return;
+        *response.mutable_result() = EndProto(attempt, result, parts_.loop.clock().WallNow());
+        FinishAttempt(attempt.id, EndOf(result), [this, run, key, response] {
+          Vacate(key);
+          run->done(response);
+        });
+        parts_.loop.CallAfter(run->settle, [this, alive, key] {
+          if (!*alive) return;
+          Unsuppress(key);
+          ConsiderAll();
+        });
+      });
+}
+
+RecordEffect Engine::RecorderOf(const std::string& attempt_id) {
+  return [this, alive = alive_, attempt_id](std::string effect,
+                                            absl::AnyInvocable<void(absl::Status)> then) {
+    if (*alive) parts_.gate.SetEffect(attempt_id, effect, std::move(then));
+  };
+}
+
+void Engine::RunProbe(const std::string& health_set, const std::string& name,
+                      std::function<void(absl::StatusOr<v1::RunProbeResponse>)> done) {
+  const std::string full_name = absl::StrCat(health_set, "/", name);
+  const auto found = probes_.find(full_name);
+  if (found == probes_.end()) {
+    std::vector<std::string> known;
+    for (const auto& [probe, definition] : probes_) known.push_back(probe);
+    return done(absl::NotFoundError(
+        absl::StrCat("no probe '", full_name, "'", DidYouMean(full_name, known))));
+  }
+  const absl::Status started =
+      scheduler_.LookNow(full_name, [definition = found->second, done](const Look& look) {
+        v1::RunProbeResponse response;
+        *response.mutable_result() = ResultProto(definition, look);
+        done(std::move(response));
+      });
+  if (!started.ok()) done(started);
+}
+
+absl::Status Engine::Notify(const v1::NotifyRequest& request) {
+  const std::string full_name = absl::StrCat(request.health_set(), "/", request.name());
+  if (!probes_.contains(full_name)) {
+    std::vector<std::string> known;
+    for (const auto& [probe, definition] : probes_) known.push_back(probe);
+    return absl::NotFoundError(
+        absl::StrCat("no probe '", full_name, "'", DidYouMean(full_name, known)));
+  }
+  return scheduler_.Report(full_name, request.passed(), request.error().substr(0, 4096));
+}
+
+}  // namespace salve

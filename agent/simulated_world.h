@@ -1,0 +1,183 @@
+// SimulatedWorld: a whole engine on a simulated clock, with scripted looks, programs and units,
+// a real ledger and a real state.db in a folder of its own. For tests. One thread only.
+#ifndef SALVE_AGENT_SIMULATED_WORLD_H_
+#define SALVE_AGENT_SIMULATED_WORLD_H_
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/engine.h"
+#include "agent/state_store.h"
+#include "base/fake_host.h"
+#include "base/fake_service_manager.h"
+#include "base/simulated_loop.h"
+#include "base/worker.h"
+#include "channels/event_log.h"
+#include "config/loader.h"
+#include "throttling/gate.h"
+#include "throttling/ledger.h"
+#include "throttling/local_coordinator.h"
+
+namespace salve {
+
+class RecordingEventLog final : public EventLog {
+ public:
+  uint64_t Append(v1::Event event) override {
+    event.set_record_id(events.size() + 1);
+    events.push_back(std::move(event));
+    return events.size();
+  }
+  std::vector<v1::Event> events;
+};
+
+// Looks as the test says; a url or unit without a script succeeds.
+class ScriptedProbe final : public Probe {
+ public:
+  ScriptedProbe(EventLoop& loop, const Observation* answer) : loop_(loop), answer_(answer) {}
+  ~ScriptedProbe() override { loop_.CancelTimer(timer_); }
+  void Start(Instant, ObservationDone done) override {
+    timer_ =
+        loop_.CallAt(loop_.Now(), [this, done = std::move(done)]() mutable { done(*answer_); });
+  }
+
+ private:
+  EventLoop& loop_;
+  const Observation* answer_;
+  TimerId timer_ = TimerId::kNone;
+};
+
+class SimulatedWorld {
+ public:
+  // The server booted an hour ago, unless the test says otherwise.
+  explicit SimulatedWorld(Instant now = Instant::FromNanosSinceBoot(3'600'000'000'000))
+      : loop(SimulatedClock(absl::FromUnixSeconds(1'800'000'000), now)) {
+    const char* tmp = getenv("TEST_TMPDIR");
+    dir_ = std::string(tmp == nullptr ? "/tmp" : tmp) + "/world-XXXXXX";
+    EXPECT_NE(mkdtemp(dir_.data()), nullptr);
+    std::filesystem::create_directories(dir_ + "/conf.d");
+    Boot();
+  }
+  ~SimulatedWorld() {
+    engine.reset();
+    gate.reset();
+    ledger.reset();
+    state.reset();
+    std::filesystem::remove_all(dir_);
+  }
+
+  // Loads health sets written in the configuration language.
+  absl::Status Configure(const std::string& text, const std::string& agent = "boot_grace: \"0s\"") {
+    std::ofstream(dir_ + "/conf.d/test.textproto") << text;
+    std::ofstream(dir_ + "/salve.textproto") << agent;
+    LoadOptions options;
+    options.host_name = "test-1";
+    options.checks.probe = [](const config::Probe&) { return absl::OkStatus(); };
+    options.checks.monitor = CheckMonitor;
+    options.checks.responder = CheckResponder;
+    absl::StatusOr<Configuration> configuration = LoadConfiguration(dir_, options);
+    if (!configuration.ok()) return configuration.status();
+    return engine->Apply(*std::move(configuration));
+  }
+
+  // What the probe that looks at this url (http) or unit (systemd_unit) sees from now on.
+  Observation& Sees(const std::string& target) { return answers_[target]; }
+
+  void RunFor(absl::Duration d) { loop.RunFor(d); }
+
+  // The agent dies without a word, and a new one takes up the state. With another boot id it is
+  // as after a reboot.
+  void KillAgent(const std::string& boot_id = "boot-1") {
+    engine.reset();
+    gate.reset();
+    coordinator.reset();
+    ledger.reset();
+    state.reset();
+    boot_id_ = boot_id;
+    Boot();
+    engine->Reconcile();
+  }
+
+  std::vector<v1::Event> Events(v1::Channel channel) const {
+    std::vector<v1::Event> found;
+    for (const v1::Event& event : events.events) {
+      if (event.channel() == channel) found.push_back(event);
+    }
+    return found;
+  }
+  // How many events of this channel have this id.
+  int Count(v1::Channel channel, int event_id) const {
+    int count = 0;
+    for (const v1::Event& event : events.events) {
+      count += event.channel() == channel && event.event_id() == event_id;
+    }
+    return count;
+  }
+  std::string StateOf(const std::string& set) const {
+    return engine->Health(set)->health_sets(0).state();
+  }
+
+  SimulatedLoop loop;
+  FakeHost host{loop};
+  FakeServiceManager services{loop};
+  InlineWorker worker;
+  RecordingEventLog events;
+  std::unique_ptr<StateStore> state;
+  std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<Coordinator> coordinator;
+  std::unique_ptr<Gate> gate;
+  std::unique_ptr<Engine> engine;
+
+ private:
+  void Boot() {
+    state = *StateStore::Open(dir_ + "/state.db", worker);
+    LedgerOptions options;
+    options.path = dir_ + "/ledger.db";
+    options.boot_id = boot_id_;
+    options.server = "test-1";
+    options.clock_is_synchronised = [] { return true; };
+    ledger = *Ledger::Open(options, loop, worker);
+    coordinator = NewLocalCoordinator(loop, *ledger);
+    gate = std::make_unique<Gate>(Gate::Parts{&loop, ledger.get(), coordinator.get(), &events});
+    engine = std::make_unique<Engine>(EngineParts{
+        .loop = loop,
+        .host = host,
+        .services = services,
+        .events = events,
+        .ledger = *ledger,
+        .gate = *gate,
+        .state = *state,
+        .random = random_,
+        .boot_id = boot_id_,
+        .new_probe = [this](const config::Probe& config) -> absl::StatusOr<std::unique_ptr<Probe>> {
+          const std::string& target =
+              config.has_http() ? config.http().url() : config.systemd_unit().unit();
+          return std::make_unique<ScriptedProbe>(loop, &answers_[target]);
+        },
+        .new_action =
+            [this](const config::Responder& config) {
+              return NewAction(config, ActionEnvironment{loop, host, services});
+            },
+        .version = "test",
+    });
+  }
+
+  std::string dir_;
+  std::string boot_id_ = "boot-1";
+  std::map<std::string, Observation> answers_;  // Its entries never move.
+  uint64_t seed_ = 1;
+  RandomSource random_ = [this] {
+    return seed_ = seed_ * 6364136223846793005u + 1442695040888963407u;
+  };
+};
+
+}  // namespace salve
+
+#endif  // SALVE_AGENT_SIMULATED_WORLD_H_

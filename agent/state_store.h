@@ -1,0 +1,54 @@
+// StateStore: what must outlive the agent beside the ledger (state.db): open incidents, chain
+// positions, the next record id. A small map of keys to bytes, synced at each write. Put is for
+// the loop thread and returns at once; PutNow blocks and is for any other thread.
+#ifndef SALVE_AGENT_STATE_STORE_H_
+#define SALVE_AGENT_STATE_STORE_H_
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/mutex.h"
+#include "base/worker.h"
+
+struct sqlite3;
+
+namespace salve {
+
+class StateStore {
+ public:
+  // Opens or makes the file; reads all of it. A file that is no database, or fails its check, is
+  // set aside (PATH.damaged-TIME) and a new one begun; `damage()` then says so.
+  // Errors: kPermissionDenied, kUnavailable, kResourceExhausted: it can't be made or written.
+  static absl::StatusOr<std::unique_ptr<StateStore>> Open(const std::string& path, Worker& worker);
+  ~StateStore();
+
+  // What was there at Open, and has been put since. Loop thread.
+  const std::map<std::string, std::string>& entries() const { return entries_; }
+  std::string Get(const std::string& key) const;
+  // Writes behind, in order; an empty value removes the key. A failure is logged once and the
+  // value is written again with the next change of its key.
+  void Put(const std::string& key, std::string value);
+  // Writes now, synced when it returns. Any thread but the loop's.
+  absl::Status PutNow(const std::string& key, absl::string_view value);
+
+  const std::string& damage() const { return damage_; }
+
+ private:
+  StateStore(sqlite3* db, Worker& worker) : worker_(worker), db_(db) {}
+  absl::Status Write(const std::string& key, absl::string_view value) ABSL_LOCKS_EXCLUDED(mu_);
+
+  Worker& worker_;
+  std::map<std::string, std::string> entries_;
+  std::string damage_;
+  Mutex mu_;
+  sqlite3* const db_ ABSL_PT_GUARDED_BY(mu_);
+  bool failing_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_AGENT_STATE_STORE_H_
