@@ -63,7 +63,8 @@ class RestartUnitAction final : public Action {
       return {Readiness::Kind::kWait, absl::StrCat(state_->id, " has Restart=", state_->restart,
                                                    ": systemd is given its turn")};
     }
-    if (state_->active_state == "inactive" && state_->result == "success" && !heal_clean_stop_) {
+    const bool clean_stop = state_->active_state == "inactive" && state_->result == "success";
+    if (clean_stop && !heal_clean_stop_ && our_job_ == 0) {
       return {Readiness::Kind::kLeave, absl::StrCat(state_->id, " was stopped on purpose")};
     }
     return {};
@@ -90,7 +91,11 @@ class RestartUnitAction final : public Action {
     const bool failed_before = state_.ok() && state_->active_state == "failed" && failed &&
                                state_->invocation_id == state->invocation_id;
     state_ = state;
-    if (state_.ok()) canonical_ = state_->id;
+    if (state_.ok()) {
+      canonical_ = state_->id;
+      if (state_->job_id != 0 && state_->job_id != our_job_) our_job_ = 0;
+      if (done_ == nullptr) ForgetOurJobIfActive();
+    }
     if (failed && !failed_before) {
       failed_since_ = loop_.Now();
       loop_.CancelTimer(holds_);
@@ -111,7 +116,12 @@ class RestartUnitAction final : public Action {
     return loop_.Now() - failed_since_ < kFailedMustHold;
   }
 
+  void ForgetOurJobIfActive() {
+    if (state_.ok() && state_->active_state == "active") our_job_ = 0;
+  }
+
   void Queued(uint32_t job) {
+    our_job_ = job;
     job_ = absl::StrCat("job=", job, " unit=", resource());
     record_(job_,
             [](absl::Status) {});  // The attempt itself is on disk; this only helps a restart.
@@ -126,6 +136,7 @@ class RestartUnitAction final : public Action {
     } else if (result->result == "done") {
       look_ = loop_.CallAfter(kLookAfterJob, [this] { LookAtUnit(); });
     } else {
+      if (result->result == "canceled") our_job_ = 0;  // By somebody who wants something else.
       Finish({result->result == "timeout" ? ActionResult::Kind::kTimedOut
                                           : ActionResult::Kind::kFailed,
               absl::StrCat("Job", Capitalised(result->result)), WhyJobEnded(*result), job_});
@@ -172,6 +183,7 @@ class RestartUnitAction final : public Action {
   }
 
   void Finish(ActionResult result) {
+    ForgetOurJobIfActive();
     ActionDone done = std::exchange(done_, nullptr);
     if (done) done(std::move(result));
   }
@@ -189,6 +201,9 @@ class RestartUnitAction final : public Action {
   RecordEffect record_;
   ActionDone done_;
   std::string job_;
+  // Our last job, as long as the unit, should it be stopped, was stopped by it and by nobody
+  // else: it failed or was cancelled at its deadline halfway. 0 = none.
+  uint32_t our_job_ = 0;
   TimerId look_ = TimerId::kNone;
   TimerId holds_ = TimerId::kNone;
 };
