@@ -9,10 +9,10 @@ namespace salve {
 
 }  // namespace salve
 
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) [[unlikely]]                                           \
-      ::salve::CheckFailed(__FILE__, __LINE__, #condition);                  \
+#define CHECK(condition)                                    \
+  do {                                                      \
+    if (!(condition)) [[unlikely]]                          \
+      ::salve::CheckFailed(__FILE__, __LINE__, #condition); \
   } while (false)
 
 #endif  // SALVE_BASE_CHECK_H_

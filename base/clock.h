@@ -18,9 +18,7 @@ class Instant {
  public:
   constexpr Instant() = default;
   static constexpr Instant FromNanosSinceBoot(int64_t nanos) { return Instant(nanos); }
-  static constexpr Instant InfiniteFuture() {
-    return Instant(std::numeric_limits<int64_t>::max());
-  }
+  static constexpr Instant InfiniteFuture() { return Instant(std::numeric_limits<int64_t>::max()); }
 
   constexpr int64_t nanos_since_boot() const { return nanos_; }
   friend constexpr auto operator<=>(Instant, Instant) = default;

@@ -27,9 +27,9 @@ TEST(InstantTest, EndsInTheInfiniteFuture) {
   EXPECT_EQ(kStart + absl::InfiniteDuration(), Instant::InfiniteFuture());
   EXPECT_EQ(Instant::InfiniteFuture() + absl::Seconds(1), Instant::InfiniteFuture());
   EXPECT_EQ(Instant::InfiniteFuture() - kStart, absl::InfiniteDuration());
-  EXPECT_EQ(Instant::FromNanosSinceBoot(std::numeric_limits<int64_t>::max() - 1) +
-                absl::Nanoseconds(1),
-            Instant::InfiniteFuture());
+  EXPECT_EQ(
+      Instant::FromNanosSinceBoot(std::numeric_limits<int64_t>::max() - 1) + absl::Nanoseconds(1),
+      Instant::InfiniteFuture());
 }
 
 TEST(InstantTest, StaysInTheInfiniteFutureWhenTimeIsTaken) {

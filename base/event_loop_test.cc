@@ -83,8 +83,7 @@ TYPED_TEST(EventLoopTest, RunsATimerOnceAndNotBeforeItsTime) {
 }
 
 TYPED_TEST(EventLoopTest, ForgetsACancelledTimerAndKeepsTheNextOne) {
-  const TimerId first =
-      this->loop().CallAfter(absl::Milliseconds(1), [this] { this->Note(1); });
+  const TimerId first = this->loop().CallAfter(absl::Milliseconds(1), [this] { this->Note(1); });
   this->loop().CallAfter(absl::Milliseconds(2), [this] { this->Note(2); });
   this->loop().CancelTimer(first);
   this->RunFor(absl::Milliseconds(5));

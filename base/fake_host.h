@@ -22,9 +22,9 @@ namespace salve {
 
 // What happens when a program is run. A program without a script is not there (kNotFound).
 struct FakeProgram {
-  absl::Status start = absl::OkStatus();           // RunCommand's answer, if not OK.
-  absl::Duration takes = absl::ZeroDuration();     // InfiniteDuration: until EndCommand.
-  CommandResult result = {.exit_code = 0};         // Its end, unless it was killed.
+  absl::Status start = absl::OkStatus();        // RunCommand's answer, if not OK.
+  absl::Duration takes = absl::ZeroDuration();  // InfiniteDuration: until EndCommand.
+  CommandResult result = {.exit_code = 0};      // Its end, unless it was killed.
 };
 
 class FakeHost final : public Host {

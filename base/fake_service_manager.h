@@ -77,21 +77,21 @@ class FakeServiceManager final : public ServiceManager {
 
   void RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
                    JobDone done) override {
-    loop_.Post([this, unit, deadline, queued = std::move(queued),
-                done = std::move(done)]() mutable {
-      if (!connected_) return done(NoBus());
-      if (!restart_error_.ok()) return done(restart_error_);
-      if (const auto state = StateOf(unit); !state.ok()) return done(state.status());
-      const uint32_t job_id = ++last_job_;
-      restarts_.push_back({unit, deadline, job_id});
-      Pending& pending = pending_[job_id];
-      pending.done = std::move(done);
-      pending.timer = loop_.CallAt(deadline, [this, job_id] {
-        cancelled_.push_back(job_id);
-        Finish(job_id, absl::DeadlineExceededError("the restart did not end in time"));
-      });
-      queued(job_id);
-    });
+    loop_.Post(
+        [this, unit, deadline, queued = std::move(queued), done = std::move(done)]() mutable {
+          if (!connected_) return done(NoBus());
+          if (!restart_error_.ok()) return done(restart_error_);
+          if (const auto state = StateOf(unit); !state.ok()) return done(state.status());
+          const uint32_t job_id = ++last_job_;
+          restarts_.push_back({unit, deadline, job_id});
+          Pending& pending = pending_[job_id];
+          pending.done = std::move(done);
+          pending.timer = loop_.CallAt(deadline, [this, job_id] {
+            cancelled_.push_back(job_id);
+            Finish(job_id, absl::DeadlineExceededError("the restart did not end in time"));
+          });
+          queued(job_id);
+        });
   }
 
   // A job of RestartUnit's ends as `canceled`.

@@ -98,7 +98,16 @@ void FakeSystemd::StopListening() {
   unlink(path_.c_str());
 }
 
+void FakeSystemd::AnswerHeld() {
+  silent.clear();
+  for (const BusMessage& call : std::exchange(held_calls_, {})) {
+    sd_bus_message_rewind(call.get(), 1);
+    Answer(call.get());
+  }
+}
+
 void FakeSystemd::Drop() {
+  held_calls_.clear();
   for (auto& connection : connections_) {
     loop_.UnwatchFd(connection->watch);
     sd_bus_close(connection->bus);
@@ -179,9 +188,13 @@ int FakeSystemd::Answer(sd_bus_message* call) {
   if (*second != '\0') absl::StrAppend(&text, " ", second);
   if (signature == "u") absl::StrAppend(&text, " ", number);
   calls_.push_back(text);
-  if (silent.contains(member)) return 1;
+  if (silent.contains(member)) {
+    held_calls_.emplace_back(sd_bus_message_ref(call));
+    return 1;
+  }
   if (const auto error = errors.find(member); error != errors.end()) {
-    const sd_bus_error bus_error = SD_BUS_ERROR_MAKE_CONST(error->second.c_str(), "as the test says");
+    const sd_bus_error bus_error =
+        SD_BUS_ERROR_MAKE_CONST(error->second.c_str(), "as the test says");
     sd_bus_message_new_method_error(call, &reply, &bus_error);
     return Send(reply), 1;
   }
@@ -270,9 +283,8 @@ void FakeSystemd::EndJob(uint32_t job, const std::string& unit, const std::strin
 }
 
 void FakeSystemd::SignalReloading(bool begins) {
-  SendToAll(kSystemdPath, kManagerInterface, "Reloading", "", [&](sd_bus_message* m) {
-    sd_bus_message_append(m, "b", static_cast<int>(begins));
-  });
+  SendToAll(kSystemdPath, kManagerInterface, "Reloading", "",
+            [&](sd_bus_message* m) { sd_bus_message_append(m, "b", static_cast<int>(begins)); });
 }
 
 void FakeSystemd::SignalPrepareForShutdown() {

@@ -36,7 +36,7 @@ class FakeSystemd {
   bool preparing_for_shutdown = false;
   // Answers these members with a D-Bus error: its name.
   std::map<std::string, std::string> errors;
-  // Does not answer these members at all.
+  // Does not answer these members, until AnswerHeld.
   std::set<std::string> silent;
   // Ends a job, with this result, before RestartUnit is answered.
   std::string early_result;
@@ -58,6 +58,9 @@ class FakeSystemd {
   // Another systemd process has taken the name on the bus.
   void ChangeOwner(const std::string& owner);
 
+  // Answers the calls that were not answered, as if they came now.
+  void AnswerHeld();
+
   // Closes the connections, as a restart does; and refuses new ones until Listen.
   void Drop();
   void StopListening();
@@ -75,9 +78,8 @@ class FakeSystemd {
   int Answer(sd_bus_message* call);
   void AnswerRestart(sd_bus_message* call);
   void Send(sd_bus_message* message, const std::string& sender = "");
-  void SendToAll(const std::string& path, const std::string& interface,
-                 const std::string& member, const std::string& sender,
-                 const std::function<void(sd_bus_message*)>& append);
+  void SendToAll(const std::string& path, const std::string& interface, const std::string& member,
+                 const std::string& sender, const std::function<void(sd_bus_message*)>& append);
 
   EventLoop& loop_;
   const std::string path_;
@@ -87,6 +89,7 @@ class FakeSystemd {
   WatchId listen_watch_ = WatchId::kNone;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::string> calls_;
+  std::vector<BusMessage> held_calls_;
   std::set<uint32_t> running_jobs_;
   uint32_t last_job_ = 100;
 };

@@ -30,8 +30,7 @@ absl::Status WriteAll(int fd, absl::string_view content, const std::string& path
   return absl::OkStatus();
 }
 
-absl::Status WriteAndSync(int fd, absl::string_view content, mode_t mode,
-                          const std::string& path) {
+absl::Status WriteAndSync(int fd, absl::string_view content, mode_t mode, const std::string& path) {
   RETURN_IF_ERROR(WriteAll(fd, content, path));
   if (fchmod(fd, mode) != 0 || fsync(fd) != 0) return ErrnoStatus(errno, path);
   return absl::OkStatus();
@@ -91,8 +90,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) 
   return content;
 }
 
-absl::Status WriteFileAtomically(const std::string& path, absl::string_view content,
-                                 mode_t mode) {
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {
   // A name of its own for each write: two programs may replace the same file.
   std::string neighbour = path + ".XXXXXX";
   UniqueFd file(mkostemp(neighbour.data(), O_CLOEXEC));

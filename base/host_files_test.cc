@@ -98,8 +98,7 @@ class IdentifyProcessTest : public HostFilesTest {
 
 TEST_F(IdentifyProcessTest, TakesTheStartTimeAfterAnyName) {
   const ProcessIdentity expected = {.pid = 7, .start_ticks = 1234};
-  EXPECT_EQ(Identify("7 (sh) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 1234 99 1").value(),
-            expected);
+  EXPECT_EQ(Identify("7 (sh) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 1234 99 1").value(), expected);
   EXPECT_EQ(Identify("7 (a b) c) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 1234 99").value(),
             expected);
 }

@@ -135,8 +135,7 @@ TYPED_TEST(HostTest, RunsAHeldProgramOnlyOnceItIsReleased) {
 }
 
 TYPED_TEST(HostTest, KillsAHeldProgramAtItsDeadline) {
-  ASSERT_TRUE(
-      this->Start({.argv = {"/bin/true"}, .held = true}, absl::Milliseconds(10)).ok());
+  ASSERT_TRUE(this->Start({.argv = {"/bin/true"}, .held = true}, absl::Milliseconds(10)).ok());
   EXPECT_TRUE(this->End().timed_out);
 }
 

@@ -14,8 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/spawn.h"
-#include "base/unique_fd.h"
 #include "base/status_macros.h"
+#include "base/unique_fd.h"
 
 namespace salve {
 namespace {
@@ -28,8 +28,8 @@ constexpr size_t kReadBytesMax = 64 * 1024;
 int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
 bool IsForTheAgentAlone(absl::string_view variable) {
-  return absl::StartsWith(variable, "NOTIFY_SOCKET=") ||
-         absl::StartsWith(variable, "WATCHDOG_") || absl::StartsWith(variable, "LISTEN_");
+  return absl::StartsWith(variable, "NOTIFY_SOCKET=") || absl::StartsWith(variable, "WATCHDOG_") ||
+         absl::StartsWith(variable, "LISTEN_");
 }
 
 std::vector<std::string> OwnEnvironment() {
@@ -156,8 +156,8 @@ absl::StatusOr<StartedCommand> RealHost::RunCommand(const Command& command, Inst
     Forget(*running);
     waitpid(running->pid, nullptr, 0);
     return absl::ResourceExhaustedError(
-        absl::StrCat("cannot watch '", command.argv[0], "': ",
-                     status.ok() ? identity.status().message() : status.message()));
+        absl::StrCat("cannot watch '", command.argv[0],
+                     "': ", status.ok() ? identity.status().message() : status.message()));
   }
   running_.emplace(id, std::move(running));
   return StartedCommand{.id = id, .process = *identity};
@@ -165,8 +165,7 @@ absl::StatusOr<StartedCommand> RealHost::RunCommand(const Command& command, Inst
 
 absl::Status RealHost::Watch(CommandId id, Running& running, Instant deadline) {
   if (!running.pidfd.is_open()) return absl::ResourceExhaustedError("no pidfd");
-  running.end_watch =
-      loop_.WatchFd(running.pidfd.get(), kReadable, [this, id](int) { Ended(id); });
+  running.end_watch = loop_.WatchFd(running.pidfd.get(), kReadable, [this, id](int) { Ended(id); });
   if (running.end_watch == WatchId::kNone || !WatchOutput(running.output) ||
       !WatchOutput(running.error_output)) {
     return absl::ResourceExhaustedError("the loop cannot watch another descriptor");

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "base/event_loop.h"
 #include "base/unique_fd.h"
 #include "base/uv_loop.h"
 #include "gmock/gmock.h"
@@ -61,10 +62,9 @@ class RealHostTest : public testing::Test {
   }
   absl::StatusOr<StartedCommand> Start(const Command& command,
                                        absl::Duration timeout = absl::Seconds(30)) {
-    return host_->RunCommand(command, loop_.Now() + timeout,
-                             [this](absl::StatusOr<CommandResult> result) {
-                               ended_ = std::move(result);
-                             });
+    return host_->RunCommand(
+        command, loop_.Now() + timeout,
+        [this](absl::StatusOr<CommandResult> result) { ended_ = std::move(result); });
   }
   CommandResult Run(const Command& command, absl::Duration timeout = absl::Seconds(30)) {
     ended_.reset();
@@ -225,8 +225,7 @@ TEST_F(RealHostTest, RunsNothingWithoutDescriptors) {
   absl::StatusOr<StartedCommand> started = absl::UnknownError("not tried");
   for (int freed = 0; !started.ok(); ++freed) {
     ASSERT_LT(freed, 20);
-    EXPECT_TRUE(freed == 0 ||
-                started.status().code() == absl::StatusCode::kResourceExhausted)
+    EXPECT_TRUE(freed == 0 || started.status().code() == absl::StatusCode::kResourceExhausted)
         << started.status();
     started = Start({.argv = {"/bin/true"}});
     all.pop_back();
@@ -237,9 +236,9 @@ TEST_F(RealHostTest, LivesWithAProgramThatPrintsForEver) {
   loop_.ResetLongestTurn();
   bool others_ran = false;
   loop_.CallAfter(absl::Milliseconds(50), [&] { others_ran = true; });
-  const CommandResult result = Run({.argv = {"/bin/sh", "-c", "exec cat /dev/zero"},
-                                    .output_bytes_max = 1000},
-                                   absl::Milliseconds(150));
+  const CommandResult result =
+      Run({.argv = {"/bin/sh", "-c", "exec cat /dev/zero"}, .output_bytes_max = 1000},
+          absl::Milliseconds(150));
   EXPECT_TRUE(others_ran);
   EXPECT_TRUE(result.timed_out);
   EXPECT_TRUE(result.truncated);
@@ -253,6 +252,38 @@ TEST_F(RealHostTest, KillsAProgramThatIgnoresTermWithItsGroupAtTheDeadline) {
   EXPECT_TRUE(result.timed_out);
   EXPECT_EQ(result.signal, SIGKILL);
   ExpectItEnds(PidIn(result.output));
+}
+
+// A loop that never tells the end of a process, as if it hung in the kernel.
+class LoopWithHungProcesses final : public EventLoop {
+ public:
+  explicit LoopWithHungProcesses(EventLoop& loop) : loop_(loop) {}
+  const Clock& clock() const override { return loop_.clock(); }
+  TimerId CallAt(Instant when, Task task) override { return loop_.CallAt(when, std::move(task)); }
+  void CancelTimer(TimerId id) override { loop_.CancelTimer(id); }
+  WatchId WatchFd(int fd, int events, FdCallback ready) override {
+    const auto link = std::filesystem::read_symlink(absl::StrCat("/proc/self/fd/", fd));
+    if (link == "anon_inode:[pidfd]") return WatchId{~0u};
+    return loop_.WatchFd(fd, events, std::move(ready));
+  }
+  void UnwatchFd(WatchId id) override { loop_.UnwatchFd(id); }
+  void Post(Task task) override { loop_.Post(std::move(task)); }
+
+ private:
+  EventLoop& loop_;
+};
+
+TEST_F(RealHostTest, GivesUpAProgramThatDoesNotDieButGoesOnCountingIt) {
+  LoopWithHungProcesses hung(loop_);
+  host_ = std::make_unique<RealHost>(hung, /*commands_max=*/1);
+  const Instant deadline = loop_.Now() + absl::Milliseconds(100);
+  const CommandResult result = Run(Shell("echo text; exec sleep 1000"), absl::Milliseconds(100));
+  EXPECT_GE(loop_.Now(), deadline + RealHost::kKillGrace);
+  EXPECT_TRUE(result.timed_out);
+  EXPECT_EQ(result.signal, SIGKILL);
+  EXPECT_EQ(result.output, "text\n");
+  EXPECT_EQ(Start(Shell("exit 0")).status().code(), absl::StatusCode::kResourceExhausted);
+  host_.reset();  // Before its loop.
 }
 
 TEST_F(RealHostTest, KillsTheGroupOfAnActionTooAtTheDeadline) {

@@ -34,13 +34,12 @@ void RestartJobs::Restart(const std::string& unit, Instant deadline, JobQueued q
   job.queued = std::move(queued);
   job.done = std::move(done);
   if (link_->is_down()) {
-    job.timer = loop_.CallAfter(absl::ZeroDuration(), [this, id, status = NoBus(unit)] {
-      Finish(id, status);
-    });
+    job.timer = loop_.CallAfter(absl::ZeroDuration(),
+                                [this, id, status = NoBus(unit)] { Finish(id, status); });
     return;
   }
-  job.timer = loop_.CallAt(std::min(deadline, loop_.Now() + kAnswerTimeout),
-                           [this, id] { OutOfTime(id); });
+  job.timer =
+      loop_.CallAt(std::min(deadline, loop_.Now() + kAnswerTimeout), [this, id] { OutOfTime(id); });
   if (link_->bus() != nullptr) Call(id, job);
 }
 
@@ -100,9 +99,9 @@ void RestartJobs::TakeAnswer(uint64_t id, const absl::StatusOr<sd_bus_message*>&
   const char* path = nullptr;
   if (!reply.ok() || sd_bus_message_read(*reply, "o", &path) < 0) {
     if (job == nullptr) return;
-    return Finish(id, absl::Status(reply.ok() ? absl::StatusCode::kUnavailable
-                                              : reply.status().code(),
-                                   absl::StrCat(job->unit, ": ", reply.status().message())));
+    return Finish(id,
+                  absl::Status(reply.ok() ? absl::StatusCode::kUnavailable : reply.status().code(),
+                               absl::StrCat(job->unit, ": ", reply.status().message())));
   }
   const uint32_t job_id = JobIdOfPath(path);
   if (job == nullptr) return Cancel(job_id);
@@ -155,8 +154,8 @@ void RestartJobs::TakeUnitPath(uint64_t id, const absl::StatusOr<sd_bus_message*
   }
   link_->bus()->Call(
       {kSystemd, path, kPropertiesInterface, "GetAll"},
-      [this, id](const absl::StatusOr<sd_bus_message*>& answer) { TakeUnitState(id, answer); },
-      "s", "");
+      [this, id](const absl::StatusOr<sd_bus_message*>& answer) { TakeUnitState(id, answer); }, "s",
+      "");
 }
 
 void RestartJobs::TakeUnitState(uint64_t id, const absl::StatusOr<sd_bus_message*>& reply) {
@@ -194,12 +193,12 @@ void RestartJobs::OutOfTime(uint64_t id) {
     case Phase::kWaiting:
     case Phase::kCalled:
       if (loop_.Now() >= job.deadline) break;
-      return Finish(id, absl::UnavailableError(absl::StrCat(
-                            job.unit, ": systemd did not answer within ",
-                            absl::FormatDuration(kAnswerTimeout))));
+      return Finish(
+          id, absl::UnavailableError(absl::StrCat(job.unit, ": systemd did not answer within ",
+                                                  absl::FormatDuration(kAnswerTimeout))));
   }
-  Finish(id, absl::DeadlineExceededError(
-                 absl::StrCat(job.unit, ": the restart did not end in time")));
+  Finish(id,
+         absl::DeadlineExceededError(absl::StrCat(job.unit, ": the restart did not end in time")));
 }
 
 void RestartJobs::Finish(uint64_t id, absl::StatusOr<JobResult> result) {

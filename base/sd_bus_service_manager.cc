@@ -53,8 +53,8 @@ UnitWatchId SdBusServiceManager::WatchUnit(const std::string& unit, UnitCallback
 
 void SdBusServiceManager::UnwatchUnit(UnitWatchId id) { units_.Unwatch(id); }
 
-void SdBusServiceManager::RestartUnit(const std::string& unit, Instant deadline,
-                                      JobQueued queued, JobDone done) {
+void SdBusServiceManager::RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
+                                      JobDone done) {
   restarts_.Restart(unit, deadline, std::move(queued), std::move(done));
 }
 

@@ -54,8 +54,8 @@ class SdBusServiceManagerTest : public testing::TestWithParam<bool> {
  protected:
   SdBusServiceManagerTest() {
     systemd_.units["nginx.service"] = Nginx();
-    manager_ = std::make_unique<SdBusServiceManager>(
-        loop_, std::vector<BusAddress>{systemd_.address()});
+    manager_ =
+        std::make_unique<SdBusServiceManager>(loop_, std::vector<BusAddress>{systemd_.address()});
   }
   void RunFor(absl::Duration d) {
     loop_.CallAfter(d, [this] { loop_.Stop(); });
@@ -67,9 +67,8 @@ class SdBusServiceManagerTest : public testing::TestWithParam<bool> {
     return condition();
   }
   UnitWatchId Watch(const std::string& unit) {
-    return manager_->WatchUnit(unit, [this](const absl::StatusOr<UnitState>& state) {
-      told_.push_back(state);
-    });
+    return manager_->WatchUnit(
+        unit, [this](const absl::StatusOr<UnitState>& state) { told_.push_back(state); });
   }
   // Watches nginx and waits until its state has been told.
   void WatchNginx() {
@@ -250,9 +249,8 @@ TEST_P(SdBusServiceManagerTest, TakesTheNextAddressWhereThereIsNoSystemd) {
   FakeSystemd empty(loop_, folder_.Path("empty"), GetParam());
   empty.errors["Subscribe"] = "org.freedesktop.DBus.Error.ServiceUnknown";
   manager_ = std::make_unique<SdBusServiceManager>(
-      loop_, std::vector<BusAddress>{{"unix:path=/no/such/socket", GetParam()},
-                                     empty.address(),
-                                     systemd_.address()});
+      loop_, std::vector<BusAddress>{
+                 {"unix:path=/no/such/socket", GetParam()}, empty.address(), systemd_.address()});
   WatchNginx();
   EXPECT_TRUE(told_[0].ok());
 }
@@ -298,12 +296,21 @@ TEST_P(SdBusServiceManagerTest, EndsARestartAtItsDeadlineWhenSystemdDoesNotAnswe
   EXPECT_THAT(queued_, IsEmpty());
 }
 
+TEST_P(SdBusServiceManagerTest, CancelsAJobThatIsQueuedAfterItGaveUp) {
+  systemd_.silent.insert("RestartUnit");
+  Restart("nginx.service", absl::Milliseconds(50));
+  EXPECT_EQ(Done().status().code(), absl::StatusCode::kDeadlineExceeded);
+  systemd_.AnswerHeld();
+  const std::string cancel = absl::StrCat("CancelJob ", systemd_.last_job());
+  EXPECT_TRUE(RunUntil([&] { return systemd_.CountCalls(cancel) == 1; }));
+  EXPECT_THAT(queued_, IsEmpty());
+}
+
 TEST_P(SdBusServiceManagerTest, TellsWhyARestartWasRefused) {
   const std::pair<const char*, absl::StatusCode> kCases[] = {
       {"org.freedesktop.systemd1.NoSuchUnit", absl::StatusCode::kNotFound},
       {"org.freedesktop.systemd1.UnitMasked", absl::StatusCode::kFailedPrecondition},
-      {"org.freedesktop.systemd1.TransactionIsDestructive",
-       absl::StatusCode::kFailedPrecondition},
+      {"org.freedesktop.systemd1.TransactionIsDestructive", absl::StatusCode::kFailedPrecondition},
       {"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
        absl::StatusCode::kPermissionDenied},
       {"org.freedesktop.DBus.Error.NoReply", absl::StatusCode::kUnavailable},
@@ -320,8 +327,8 @@ TEST_P(SdBusServiceManagerTest, TellsWhyARestartWasRefused) {
 TEST_P(SdBusServiceManagerTest, FindsAJobAgainAfterALostConnection) {
   RestartAndWait();
   systemd_.Drop();
-  ASSERT_TRUE(RunUntil(
-      [&] { return systemd_.CountCalls(absl::StrCat("GetJob ", queued_[0])) == 1; }));
+  ASSERT_TRUE(
+      RunUntil([&] { return systemd_.CountCalls(absl::StrCat("GetJob ", queued_[0])) == 1; }));
   RunFor(absl::Milliseconds(10));
   EXPECT_FALSE(done_.has_value());
   systemd_.EndJob(queued_[0], "nginx.service", "done");
@@ -341,8 +348,7 @@ TEST_P(SdBusServiceManagerTest, TakesTheUnitsWordForAJobThatEndedUnseen) {
 TEST_P(SdBusServiceManagerTest, EndsACallThatWasUnderWayWhenTheConnectionBroke) {
   systemd_.silent.insert("RestartUnit");
   Restart("nginx.service");
-  ASSERT_TRUE(RunUntil(
-      [&] { return systemd_.CountCalls("RestartUnit nginx.service fail") == 1; }));
+  ASSERT_TRUE(RunUntil([&] { return systemd_.CountCalls("RestartUnit nginx.service fail") == 1; }));
   systemd_.Drop();
   EXPECT_EQ(Done().status().code(), absl::StatusCode::kUnavailable);
 }

@@ -45,7 +45,7 @@ enum class UnitWatchId : uint64_t { kNone = 0 };
 
 // How a job ended.
 struct JobResult {
-  std::string result;  // done, failed, canceled, timeout, dependency, skipped, …
+  std::string result;       // done, failed, canceled, timeout, dependency, skipped, …
   std::string unit_result;  // The unit's Result afterwards, e.g. start-limit-hit.
   uint32_t job_id = 0;
 };
@@ -57,8 +57,9 @@ class ServiceManager {
   virtual ~ServiceManager() = default;
 
   // Calls `changed` with the unit's state: soon after this call (never inside it), and at each
-  // change from then on, until UnwatchUnit, which may be called inside `changed`. kNotFound: no such unit (an unloaded one appears when it is loaded);
-  // kUnavailable: systemd can't be asked now; the watch goes on and reports its return.
+  // change from then on, until UnwatchUnit, which may be called inside `changed`. kNotFound: no
+  // such unit (an unloaded one appears when it is loaded); kUnavailable: systemd can't be asked
+  // now; the watch goes on and reports its return.
   virtual UnitWatchId WatchUnit(const std::string& unit, UnitCallback changed) = 0;
   virtual void UnwatchUnit(UnitWatchId id) = 0;
 

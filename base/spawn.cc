@@ -102,8 +102,7 @@ absl::StatusOr<pid_t> SpawnNow(const SpawnRequest& request, const std::string& p
                            POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 
   pid_t pid = 0;
-  const int error =
-      posix_spawn(&pid, program.c_str(), &actions, &attributes, argv, environment);
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, argv, environment);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return SpawnError(error, request.argv[0]);

@@ -7,8 +7,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#define RETURN_IF_ERROR(expr)                      \
-  do {                                             \
+#define RETURN_IF_ERROR(expr)                                                           \
+  do {                                                                                  \
     if (absl::Status salve_status_ = (expr); !salve_status_.ok()) return salve_status_; \
   } while (false)
 
@@ -16,8 +16,8 @@
 #define SALVE_CONCAT_(a, b) SALVE_CONCAT_INNER_(a, b)
 #define ASSIGN_OR_RETURN(lhs, expr) \
   SALVE_ASSIGN_OR_RETURN_(SALVE_CONCAT_(salve_statusor_, __LINE__), lhs, expr)
-#define SALVE_ASSIGN_OR_RETURN_(tmp, lhs, expr) \
-  auto tmp = (expr);                            \
+#define SALVE_ASSIGN_OR_RETURN_(tmp, lhs, expr)  \
+  auto tmp = (expr);                             \
   if (!tmp.ok()) return std::move(tmp).status(); \
   lhs = *std::move(tmp)
 

@@ -103,9 +103,15 @@ int ReadEntries(sd_bus_message* message, UnitState& unit) {
 }
 
 constexpr absl::string_view kRefusals[] = {
-    "UnitMasked",          "TransactionIsDestructive", "TransactionJobsConflicting",
-    "OnlyByDependency",    "JobTypeNotApplicable",     "TransactionOrderIsCyclic",
-    "ShuttingDown",        "LoadFailed",               "BadUnitSetting",
+    "UnitMasked",
+    "TransactionIsDestructive",
+    "TransactionJobsConflicting",
+    "OnlyByDependency",
+    "JobTypeNotApplicable",
+    "TransactionOrderIsCyclic",
+    "ShuttingDown",
+    "LoadFailed",
+    "BadUnitSetting",
     "NoIsolation",
 };
 

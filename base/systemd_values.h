@@ -27,7 +27,8 @@ absl::Status MergeProperties(sd_bus_message* message, UnitState& unit);
 uint32_t JobIdOfPath(absl::string_view path);
 
 // kNotFound: no such unit or job; kFailedPrecondition: masked, or another job conflicts;
-// kPermissionDenied: we may not; kAlreadyExists: subscribed already; else kUnavailable. The text names the D-Bus error.
+// kPermissionDenied: we may not; kAlreadyExists: subscribed already; else kUnavailable. The text
+// names the D-Bus error.
 absl::Status StatusFromBusError(absl::string_view name, absl::string_view message);
 
 }  // namespace salve

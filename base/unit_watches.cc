@@ -102,9 +102,9 @@ void UnitWatches::TakePath(const std::string& name, int read,
   if (unit->path != path) {
     bus->Unmatch(unit->match);
     unit->path = path;
-    unit->match = link_->MatchSignal(
-        unit->path, kPropertiesInterface, ",member='PropertiesChanged'",
-        [this, name](sd_bus_message* signal) { TakeChange(name, signal); });
+    unit->match =
+        link_->MatchSignal(unit->path, kPropertiesInterface, ",member='PropertiesChanged'",
+                           [this, name](sd_bus_message* signal) { TakeChange(name, signal); });
   }
   // The empty interface stands for all: the unit's, and that of its kind.
   bus->Call(

@@ -47,7 +47,9 @@ class UvLoop final : public EventLoop {
   // Runs until Stop. May be called again afterwards.
   void Run();
   // Ends Run after the tasks posted before, or the next Run if none is going on. Any thread.
-  void Stop() { Post([this] { StopNow(); }); }
+  void Stop() {
+    Post([this] { StopNow(); });
+  }
 
   // The longest turn since the start or ResetLongestTurn, ended ones only, and how many took
   // longer than kSlowTurn. On the loop's thread only.
@@ -78,7 +80,7 @@ class UvLoop final : public EventLoop {
   absl::btree_map<TimerKey, Task> timers_;
   absl::flat_hash_map<TimerId, Instant> timer_times_;
   int timer_fd_ = -1;
-  Instant armed_ = Instant::InfiniteFuture();  // What the timerfd is set to; may be too early.
+  Instant armed_ = Instant::InfiniteFuture();     // What the timerfd is set to; may be too early.
   absl::flat_hash_map<WatchId, Watch*> watches_;  // Each frees itself when libuv lets go of it.
 
   bool measuring_ = false;  // False until the first wait.
