@@ -8,10 +8,14 @@ absl::string_view AttemptStateName(AttemptState state) {
 
 absl::string_view AttemptResultName(AttemptResult result) {
   switch (result) {
-    case AttemptResult::kSucceeded: return "Succeeded";
-    case AttemptResult::kFailed: return "Failed";
-    case AttemptResult::kTimedOut: return "TimedOut";
-    case AttemptResult::kCrashed: return "Crashed";
+    case AttemptResult::kSucceeded:
+      return "Succeeded";
+    case AttemptResult::kFailed:
+      return "Failed";
+    case AttemptResult::kTimedOut:
+      return "TimedOut";
+    case AttemptResult::kCrashed:
+      return "Crashed";
   }
   return "";
 }

@@ -27,10 +27,10 @@ struct Attempt {
   std::string incident_id;  // May be empty.
   std::string health_set;   // May be empty.
 
-  absl::Time start_wall;  // For people.
-  absl::Time end_wall;    // Finished only.
-  std::string boot_id;    // The boot on which it started …
-  Instant start;          // … and where on that boot's line.
+  absl::Time start_wall;    // For people.
+  absl::Time end_wall;      // Finished only.
+  std::string boot_id;      // The boot on which it started …
+  Instant start;            // … and where on that boot's line.
   std::string end_boot_id;  // Finished only: the same of its end. `end` may lie before 0 when it
   Instant end;              // ended while the server was off.
   absl::Duration timeout;   // Its deadline is start + timeout.

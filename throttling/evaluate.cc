@@ -30,8 +30,8 @@ absl::StatusOr<absl::Time> ParseQueryTime(absl::string_view name, const std::str
   absl::Time time;
   std::string error;
   if (text.empty()) return absl::InvalidArgumentError(absl::StrCat("'", name, "' is missing"));
-  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error) ||
-      time == absl::InfiniteFuture() || time == absl::InfinitePast()) {
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error) || time == absl::InfiniteFuture() ||
+      time == absl::InfinitePast()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "'", name, "' is '", text, "', which is no time such as 2015-02-10T22:40:00.1234567Z"));
   }
@@ -44,8 +44,8 @@ absl::StatusOr<AttemptResult> ParseResult(const std::string& text) {
                                      AttemptResult::kTimedOut, AttemptResult::kCrashed}) {
     if (absl::EqualsIgnoreCase(text, AttemptResultName(result))) return result;
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "'result' is '", text, "'; it must be Succeeded, Failed, TimedOut or Crashed"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("'result' is '", text, "'; it must be Succeeded, Failed, TimedOut or Crashed"));
 }
 
 absl::StatusOr<Attempt> ParseAttempt(const throttling::EvaluateAttempt& entry) {
@@ -82,8 +82,7 @@ absl::Status AddAttempts(const throttling::EvaluateQuery& query, RecoveryAction 
       return absl::InvalidArgumentError(
           absl::StrCat("ledger[", i, "]: ", attempt.status().message()));
     }
-    if (attempt->action != action ||
-        !absl::EqualsIgnoreCase(attempt->resource, query.resource())) {
+    if (attempt->action != action || !absl::EqualsIgnoreCase(attempt->resource, query.resource())) {
       continue;
     }
     const Attempt& kept = past.attempts.emplace_back(*std::move(attempt));

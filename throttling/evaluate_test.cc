@@ -30,15 +30,17 @@ TEST(EvaluateQueryTest, NothingThatMatchesIsNoThrottlePolicy) {
             R"({"id":"q","passed":false,"identity":"","checksFailed":["NoThrottlePolicy"],)"
             R"("local":"","message":"Active Monitoring Recovery action failed. An operation was )"
             R"(rejected during local throttling. (ActionId=RebootServer, ResourceName=web1, )"
-            R"(Requester=R, FailedChecks=NoThrottlePolicy))" "\"}");
+            R"(Requester=R, FailedChecks=NoThrottlePolicy))"
+            "\"}");
 }
 
 TEST(EvaluateQueryTest, AttemptsOfOtherKeysDoNotCount) {
-  EXPECT_THAT(Answer(R"({"now":"2026-01-01T00:00:00Z","action":"RestartService",)"
-                     R"("resource":"NGINX","requester":"R","ledger":[)"
-                     R"({"action":"ResetPool","resource":"nginx","start":"2026-01-01T00:00:00Z"},)"
-                     R"({"action":"RestartService","resource":"n","start":"2026-01-01T00:00:00Z"}]})"),
-              HasSubstr("TotalInOneDay=\\\"0\\\""));
+  EXPECT_THAT(
+      Answer(R"({"now":"2026-01-01T00:00:00Z","action":"RestartService",)"
+             R"("resource":"NGINX","requester":"R","ledger":[)"
+             R"({"action":"ResetPool","resource":"nginx","start":"2026-01-01T00:00:00Z"},)"
+             R"({"action":"RestartService","resource":"n","start":"2026-01-01T00:00:00Z"}]})"),
+      HasSubstr("TotalInOneDay=\\\"0\\\""));
 }
 
 TEST(EvaluateQueryTest, AnAttemptWithoutAnEndIsRunningForTwoMinutes) {

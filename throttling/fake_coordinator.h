@@ -15,8 +15,8 @@ class FakeCoordinator final : public Coordinator {
  public:
   explicit FakeCoordinator(EventLoop& loop) : loop_(loop) { verdict.xml = "<group />"; }
 
-  GroupVerdict verdict;         // What it says.
-  absl::Duration answer_after;  // How long it thinks.
+  GroupVerdict verdict;                         // What it says.
+  absl::Duration answer_after;                  // How long it thinks.
   std::vector<std::string> reserved, released;  // Ids of attempts.
   int checks = 0;
 

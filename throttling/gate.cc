@@ -78,8 +78,7 @@ std::optional<EffectiveLimits> Gate::LimitsFor(const ActionRequest& request) con
   return StrictestOf(all);
 }
 
-void Gate::CheckLocally(const ActionRequest& request, bool real_attempt,
-                        GateAnswer& answer) const {
+void Gate::CheckLocally(const ActionRequest& request, bool real_attempt, GateAnswer& answer) const {
   answer.failed.clear();
   answer.group.xml = kNotAttempted;
   if (!answer.effective.has_value()) answer.effective = LimitsFor(request);
@@ -88,9 +87,8 @@ void Gate::CheckLocally(const ActionRequest& request, bool real_attempt,
     return;
   }
   const Ledger& ledger = *parts_.ledger;
-  LocalVerdict verdict =
-      CheckLocal(answer.effective->limits, ledger.History(request.action, request.resource),
-                 ledger.Now());
+  LocalVerdict verdict = CheckLocal(answer.effective->limits,
+                                    ledger.History(request.action, request.resource), ledger.Now());
   answer.local_xml = LocalResultXml(verdict, ledger.WallOfOrigin(), real_attempt);
   answer.failed.assign(verdict.failed.begin(), verdict.failed.end());
   answer.retry_in.reset();
@@ -114,17 +112,18 @@ void Gate::Ask(ActionRequest request, GateDone done) {
   CheckLocally(decision->request, /*real_attempt=*/true, answer);
   if (!answer.failed.empty()) return Refuse(std::move(decision));
 
-  answer.attempt = parts_.ledger->NewAttempt(decision->request.action, decision->request.resource,
-                                             decision->request.requester,
-                                             decision->request.timeout);
+  answer.attempt =
+      parts_.ledger->NewAttempt(decision->request.action, decision->request.resource,
+                                decision->request.requester, decision->request.timeout);
   answer.attempt.incident_id = decision->request.incident_id;
   answer.attempt.health_set = decision->request.health_set;
   const GroupRequest group = {answer.attempt, answer.effective->limits.InForce()};
-  parts_.coordinator->Reserve(
-      group, [this, alive = std::weak_ptr<bool>(alive_),
-              decision = std::move(decision)](GroupVerdict verdict) mutable {
-        if (!alive.expired()) OnGroupVerdict(std::move(decision), std::move(verdict));
-      });
+  parts_.coordinator->Reserve(group,
+                              [this, alive = std::weak_ptr<bool>(alive_),
+                               decision = std::move(decision)](GroupVerdict verdict) mutable {
+                                if (!alive.expired())
+                                  OnGroupVerdict(std::move(decision), std::move(verdict));
+                              });
 }
 
 void Gate::OnGroupVerdict(DecisionPtr decision, GroupVerdict verdict) {
@@ -153,19 +152,18 @@ void Gate::OnGroupVerdict(DecisionPtr decision, GroupVerdict verdict) {
   answer.attempt.start = parts_.loop->Now();
   answer.attempt.start_wall = parts_.loop->clock().WallNow();
   const Attempt attempt = answer.attempt;
-  parts_.ledger->Begin(attempt, [this, decision = std::move(decision),
-                                 alive = std::weak_ptr<bool>(alive_)](
-                                    const absl::Status& status) mutable {
-    if (!alive.expired()) OnLedger(std::move(decision), status);
-  });
+  parts_.ledger->Begin(attempt,
+                       [this, decision = std::move(decision),
+                        alive = std::weak_ptr<bool>(alive_)](const absl::Status& status) mutable {
+                         if (!alive.expired()) OnLedger(std::move(decision), status);
+                       });
 }
 
 void Gate::OnLedger(DecisionPtr decision, const absl::Status& status) {
   GateAnswer& answer = decision->answer;
   if (!status.ok()) {
-    LogError(absl::StrCat(ActionName(decision->request.action), " of ",
-                          decision->request.resource, " is refused, the ledger can't be written: ",
-                          status.message()));
+    LogError(absl::StrCat(ActionName(decision->request.action), " of ", decision->request.resource,
+                          " is refused, the ledger can't be written: ", status.message()));
     parts_.coordinator->Release(answer.attempt);
     const Ledger& ledger = *parts_.ledger;
     LocalVerdict verdict = answer.local;
@@ -180,8 +178,7 @@ void Gate::OnLedger(DecisionPtr decision, const absl::Status& status) {
     answer.retry_in = kLedgerRetry;
     return Refuse(std::move(decision));
   }
-  running_[answer.attempt.id] = {answer.effective->identity,
-                                 LimitsXml(answer.effective->limits)};
+  running_[answer.attempt.id] = {answer.effective->identity, LimitsXml(answer.effective->limits)};
   FaultPoint("gate.2050.before");
   AppendVerdict(decision->request, answer, /*allowed=*/true);
   FaultPoint("gate.500.before");
@@ -203,12 +200,12 @@ void Gate::Answer(DecisionPtr decision, GateAnswer::Kind kind) {
   decision->answer.kind = kind;
   // The key is given back together with the answer, so that nobody decides on what the asker
   // does not know yet.
-  parts_.loop->Post([this, alive = std::weak_ptr<bool>(alive_),
-                     decision = std::move(decision)]() mutable {
-    if (alive.expired()) return;
-    if (!decision->key.empty()) deciding_.erase(decision->key);
-    decision->done(std::move(decision->answer));
-  });
+  parts_.loop->Post(
+      [this, alive = std::weak_ptr<bool>(alive_), decision = std::move(decision)]() mutable {
+        if (alive.expired()) return;
+        if (!decision->key.empty()) deciding_.erase(decision->key);
+        decision->done(std::move(decision->answer));
+      });
 }
 
 GateAnswer Gate::DryCheckLocal(const ActionRequest& request) const {
@@ -234,10 +231,9 @@ void Gate::DryCheck(const ActionRequest& request, GateDone done) {
     });
     return;
   }
-  const GroupRequest group = {
-      parts_.ledger->NewAttempt(request.action, request.resource, request.requester,
-                                request.timeout),
-      answer.effective->limits.InForce()};
+  const GroupRequest group = {parts_.ledger->NewAttempt(request.action, request.resource,
+                                                        request.requester, request.timeout),
+                              answer.effective->limits.InForce()};
   parts_.coordinator->Check(
       group, [alive = std::weak_ptr<bool>(alive_), request, answer = std::move(answer),
               done = std::move(done)](GroupVerdict verdict) mutable {
@@ -331,9 +327,7 @@ void Gate::AppendResult(const Attempt& attempt, const AttemptEnd* end) {
   result.set_state("Started");
   if (end != nullptr) {
     const bool succeeded = end->result == AttemptResult::kSucceeded;
-    event.set_event_id(succeeded                                    ? 501
-                       : end->result == AttemptResult::kCrashed ? 503
-                                                                : 502);
+    event.set_event_id(succeeded ? 501 : end->result == AttemptResult::kCrashed ? 503 : 502);
     event.set_level(succeeded ? v1::Information : v1::Error);
     result.set_state("Finished");
     SetTime(attempt.end_wall, *result.mutable_end_time());

@@ -58,12 +58,12 @@ struct GateAnswer {
                 // after its answer.
   };
   Kind kind = Kind::kRefused;
-  Attempt attempt;  // Allowed only.
+  Attempt attempt;                           // Allowed only.
   std::optional<EffectiveLimits> effective;  // Unset: NoThrottlePolicy.
-  LocalVerdict local;  // most_recent is null here:
+  LocalVerdict local;                        // most_recent is null here:
   std::optional<Attempt> most_recent;
-  std::string local_xml;  // Empty with NoThrottlePolicy.
-  GroupVerdict group;     // Its xml is "<not attempted>" when refused locally.
+  std::string local_xml;      // Empty with NoThrottlePolicy.
+  GroupVerdict group;         // Its xml is "<not attempted>" when refused locally.
   std::vector<Check> failed;  // All, in order; empty when allowed.
   std::string message;        // As in the event's ExceptionMessage; empty when allowed.
   // Refused only: from now until it may be asked again; unset: never by itself (a maximum of 0,
@@ -142,7 +142,7 @@ class Gate {
 
   const Parts parts_;
   Policy policy_;
-  absl::flat_hash_set<std::string> deciding_;  // Keys, at most one request each.
+  absl::flat_hash_set<std::string> deciding_;          // Keys, at most one request each.
   absl::flat_hash_map<std::string, Running> running_;  // By the attempt's id.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -23,9 +23,9 @@ namespace salve {
 namespace {
 
 constexpr const char* kFaultPoints[] = {
-    "ledger.begin.before",  "ledger.begin.after",  "gate.2050.before",     "gate.500.before",
-    "gate.allowed",         "ledger.effect.before", "ledger.effect.after", "effect.done",
-    "ledger.finish.before", "ledger.finish.after", "gate.finished.before", "gate.finished.after",
+    "ledger.begin.before",  "ledger.begin.after",   "gate.2050.before",     "gate.500.before",
+    "gate.allowed",         "ledger.effect.before", "ledger.effect.after",  "effect.done",
+    "ledger.finish.before", "ledger.finish.after",  "gate.finished.before", "gate.finished.after",
 };
 
 class NoEvents final : public EventLog {
@@ -46,8 +46,8 @@ class Life {
     options.clock_is_synchronised = [] { return true; };
     ledger_ = *Ledger::Open(options, loop_, worker_);
     coordinator_ = NewLocalCoordinator(loop_, *ledger_);
-    gate_ = std::make_unique<Gate>(
-        Gate::Parts{&loop_, ledger_.get(), coordinator_.get(), &events_});
+    gate_ =
+        std::make_unique<Gate>(Gate::Parts{&loop_, ledger_.get(), coordinator_.get(), &events_});
     PolicyEntry entry;
     entry.action = RecoveryAction::kRestartService;
     entry.limits = limits;

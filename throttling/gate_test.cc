@@ -294,8 +294,8 @@ TEST_F(GateTest, WhatAnEarlierLifeLeftIsEndedWithItsIncident) {
   gate_.reset();
   Crash();
   Open();
-  gate_ = std::make_unique<Gate>(
-      Gate::Parts{loop_.get(), ledger_.get(), coordinator_.get(), &events_});
+  gate_ =
+      std::make_unique<Gate>(Gate::Parts{loop_.get(), ledger_.get(), coordinator_.get(), &events_});
   events_.all.clear();
   EXPECT_TRUE(End(id, AttemptResult::kCrashed).ok());
   EXPECT_THAT(events_.Ids(), ElementsAre(503));

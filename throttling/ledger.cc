@@ -16,20 +16,19 @@
 #include "base/mutex.h"
 #include "base/status_macros.h"
 #include "channels/set_aside.h"
+#include "throttling/ledger_line.h"
 #include "throttling/ledger_store.h"
-#include "throttling/uptime_line.h"
 
 namespace salve {
 namespace {
 
-constexpr absl::Duration kKeptFor = absl::Hours(24 * 30);     // For `action list`.
-constexpr absl::Duration kKeptAtLeast = absl::Hours(24);      // The longest window.
+constexpr absl::Duration kKeptFor = absl::Hours(24 * 30);  // For `action list`.
+constexpr absl::Duration kKeptAtLeast = absl::Hours(24);   // The longest window.
 constexpr size_t kDroppedAtOnce = 200;
 constexpr size_t kDroppedAtOnceWhenNearlyFull = 2'000;
 constexpr size_t kNearlyFull = Ledger::kAttemptsMax / 10 * 9;
 constexpr size_t kEffectBytesMax = 4096;
 constexpr int kWritesBetweenCheckpoints = 200;
-constexpr size_t kBootsMax = 1'000;
 
 constexpr char kWayOut[] =
     "; nothing is throttled rightly without it, so the agent does not start. Bring the file "
@@ -98,10 +97,10 @@ class SqliteLedger final : public Ledger {
         worker_(worker),
         store_(std::move(loaded.store)),
         loss_accepted_(std::move(loaded.loss_accepted)),
-        line_(BootsOf(loaded)) {
+        line_(loaded.boots, loaded.attempts, options_.boot_id, loop.Now()) {
     for (AttemptRow& row : loaded.attempts) {
       const int64_t number = row.number;
-      SetBootIds(row);
+      line_.SetBootIds(row);
       Record& record = records_[number];
       record.row = std::move(row);
       numbers_[record.row.attempt.id] = number;
@@ -125,10 +124,10 @@ class SqliteLedger final : public Ledger {
     while (!closed) closed_or_not.Wait(&mu);
   }
 
-  absl::Status WriteFirstHeartbeat() { return store_->WriteBoot(RunningBoot()); }
+  absl::Status WriteFirstHeartbeat() { return store_->WriteBoot(line_.RunningBoot()); }
 
-  Attempt NewAttempt(RecoveryAction action, absl::string_view resource,
-                     absl::string_view requester, absl::Duration timeout) override {
+  Attempt NewAttempt(RecoveryAction action, absl::string_view resource, absl::string_view requester,
+                     absl::Duration timeout) override {
     Attempt attempt;
     attempt.start_wall = loop_.clock().WallNow();
     attempt.id = NewId(attempt.start_wall, random_);
@@ -146,15 +145,15 @@ class SqliteLedger final : public Ledger {
     CHECK(!numbers_.contains(attempt.id));
     if (records_.size() >= kAttemptsMax) {
       Answer(std::move(done),
-             absl::ResourceExhaustedError(absl::StrCat(
-                 options_.path, ": holds ", kAttemptsMax, " attempts, all too young to be dropped")));
+             absl::ResourceExhaustedError(absl::StrCat(options_.path, ": holds ", kAttemptsMax,
+                                                       " attempts, all too young to be dropped")));
       return;
     }
     const int64_t number = records_.empty() ? 1 : records_.rbegin()->first + 1;
     Record& record = records_[number];
     record.row.number = number;
     record.row.attempt = attempt;
-    record.row.boot = RunningBoot().number;
+    record.row.boot = line_.RunningBoot().number;
     numbers_[attempt.id] = number;
     AddToHistory(record.row);
     WriteRow(record.row, "ledger.begin.before", "ledger.begin.after",
@@ -177,14 +176,14 @@ class SqliteLedger final : public Ledger {
     Attempt& attempt = record->row.attempt;
     absl::Duration end = Now();
     if (result == AttemptResult::kCrashed) {
-      end = std::min(end, StartOf(record->row) + attempt.timeout);
+      end = std::min(end, line_.StartOf(record->row) + attempt.timeout);
     }
     attempt.state = AttemptState::kFinished;
     attempt.result = result;
     attempt.end_wall = WallOfOrigin() + end;
     attempt.end = Instant::FromNanosSinceBoot(absl::ToInt64Nanoseconds(end));
     attempt.end_boot_id = options_.boot_id;
-    record->row.end_boot = RunningBoot().number;
+    record->row.end_boot = line_.RunningBoot().number;
     HistoryOf(attempt).Finish(&attempt, end);
     const int64_t number = record->row.number;
     WriteRow(record->row, "ledger.finish.before", "ledger.finish.after",
@@ -199,7 +198,7 @@ class SqliteLedger final : public Ledger {
       RebuildHistories();
     }
     Upkeep upkeep;
-    upkeep.boot = RunningBoot();
+    upkeep.boot = line_.RunningBoot();
     upkeep.drop = DropOld();
     const std::vector<int64_t> unwritten = std::exchange(unwritten_, {});
     for (const int64_t number : unwritten) {
@@ -259,9 +258,7 @@ class SqliteLedger final : public Ledger {
     return key == keys_.end() ? empty_ : key->second.history;
   }
 
-  absl::Duration Now() const override {
-    return absl::Nanoseconds(loop_.Now().nanos_since_boot());
-  }
+  absl::Duration Now() const override { return absl::Nanoseconds(loop_.Now().nanos_since_boot()); }
   absl::Time WallOfOrigin() const override { return loop_.clock().WallNow() - Now(); }
 
   absl::Duration AgeOf(const Attempt& attempt) const override {
@@ -269,7 +266,8 @@ class SqliteLedger final : public Ledger {
     if (number == numbers_.end()) return absl::ZeroDuration();
     const AttemptRow& row = records_.at(number->second).row;
     const bool is_finished = row.attempt.state == AttemptState::kFinished;
-    return std::max(absl::ZeroDuration(), Now() - (is_finished ? EndOf(row) : StartOf(row)));
+    return std::max(absl::ZeroDuration(),
+                    Now() - (is_finished ? line_.EndOf(row) : line_.StartOf(row)));
   }
 
   void SetLargestMinimum(absl::Duration minimum) override { largest_minimum_ = minimum; }
@@ -285,76 +283,6 @@ class SqliteLedger final : public Ledger {
     std::string resource;  // As last given.
   };
 
-  // The boots that were seen, and the running one as the last.
-  std::vector<SeenBoot> BootsOf(const Loaded& loaded) {
-    std::vector<SeenBoot> boots;
-    for (const BootRow& row : loaded.boots) {
-      // Beyond the bound the oldest are left out: what happened then counts as younger than it is.
-      if (row.number + static_cast<int64_t>(kBootsMax) <= loaded.boots.back().number) continue;
-      boot_index_[row.number] = boots.size();
-      boot_numbers_.push_back(row.number);
-      boots.push_back(row.boot);
-    }
-    for (const AttemptRow& row : loaded.attempts) {
-      WasSeen(boots, row.boot, row.attempt.start);
-      if (row.end_boot != 0) WasSeen(boots, row.end_boot, row.attempt.end);
-    }
-    AddRunningBoot(boots);
-    return boots;
-  }
-
-  // An attempt after a boot's last heartbeat shows that the boot lasted longer.
-  void WasSeen(std::vector<SeenBoot>& boots, int64_t boot_number, Instant moment) const {
-    const auto index = boot_index_.find(boot_number);
-    if (index == boot_index_.end()) return;
-    SeenBoot& boot = boots[index->second];
-    if (moment <= boot.last) return;
-    boot.last_wall += moment - boot.last;
-    boot.last = moment;
-  }
-
-  void AddRunningBoot(std::vector<SeenBoot>& boots) {
-    const Instant now = loop_.Now();
-    if (!boots.empty() && boots.back().boot_id == options_.boot_id && boots.back().last <= now) {
-      return;
-    }
-    SeenBoot running;
-    running.boot_id = options_.boot_id;
-    running.last = now;
-    for (const SeenBoot& boot : boots) {
-      // A snapshot brought back an earlier moment: what it already had lived through by then
-      // must not count a second time.
-      if (boot.boot_id == running.boot_id) running.first = now;
-    }
-    const int64_t number = boot_numbers_.empty() ? 1 : boot_numbers_.back() + 1;
-    boot_index_[number] = boots.size();
-    boot_numbers_.push_back(number);
-    boots.push_back(std::move(running));
-  }
-
-  BootRow RunningBoot() const { return {boot_numbers_.back(), line_.boots().back()}; }
-
-  void SetBootIds(AttemptRow& row) const {
-    const auto id_of = [this](int64_t number) -> std::string {
-      const auto index = boot_index_.find(number);
-      return index == boot_index_.end() ? "" : line_.boots()[index->second].boot_id;
-    };
-    row.attempt.boot_id = id_of(row.boot);
-    if (row.end_boot != 0) row.attempt.end_boot_id = id_of(row.end_boot);
-  }
-
-  absl::Duration PointOf(int64_t boot_number, Instant moment) const {
-    const auto index = boot_index_.find(boot_number);
-    if (index != boot_index_.end()) return line_.At(index->second, moment);
-    return line_.At(0, line_.boots().front().first);
-  }
-  absl::Duration StartOf(const AttemptRow& row) const {
-    return PointOf(row.boot, row.attempt.start);
-  }
-  absl::Duration EndOf(const AttemptRow& row) const {
-    return PointOf(row.end_boot, row.attempt.end);
-  }
-
   KeyHistory& HistoryOf(const Attempt& attempt) {
     return keys_[KeyOf(attempt.action, attempt.resource)].history;
   }
@@ -362,9 +290,9 @@ class SqliteLedger final : public Ledger {
   void AddToHistory(const AttemptRow& row) {
     KeptKey& key = keys_[KeyOf(row.attempt.action, row.attempt.resource)];
     key.resource = row.attempt.resource;
-    const absl::Duration start = StartOf(row);
+    const absl::Duration start = line_.StartOf(row);
     if (row.attempt.state == AttemptState::kFinished) {
-      key.history.AddFinished(start, EndOf(row), &row.attempt);
+      key.history.AddFinished(start, line_.EndOf(row), &row.attempt);
     } else {
       key.history.AddRunning(start, start + row.attempt.timeout, &row.attempt);
     }
@@ -402,12 +330,12 @@ class SqliteLedger final : public Ledger {
     const absl::Duration now = Now();
     std::vector<int64_t> drop;
     for (const auto& [number, record] : records_) {
-      if (drop.size() >= at_most || now - StartOf(record.row) <= kept_for) break;
+      if (drop.size() >= at_most || now - line_.StartOf(record.row) <= kept_for) break;
       const Attempt& attempt = record.row.attempt;
-      if (attempt.state != AttemptState::kFinished || now - EndOf(record.row) <= kept_for) continue;
-      const KeyHistory& history = HistoryOf(attempt);
-      const bool is_youngest = history.finished().back().attempt == &attempt;
-      // One that the tool may still list as running must not lose the ones before it either.
+      if (attempt.state != AttemptState::kFinished || now - line_.EndOf(record.row) <= kept_for)
+        continue;
+      // The minimum distance is measured from the youngest, however long ago that was.
+      const bool is_youngest = HistoryOf(attempt).finished().back().attempt == &attempt;
       if (!is_youngest) drop.push_back(number);
     }
     for (const int64_t number : drop) Forget(number);
@@ -427,8 +355,8 @@ class SqliteLedger final : public Ledger {
   // Runs `work` on the worker, then `done` here with what it gave.
   void Work(absl::AnyInvocable<absl::Status()> work, LedgerDone done) {
     ++writes_since_checkpoint_;
-    worker_.Post([this, loop = &loop_, alive = std::weak_ptr<bool>(alive_),
-                  work = std::move(work), done = std::move(done)]() mutable {
+    worker_.Post([this, loop = &loop_, alive = std::weak_ptr<bool>(alive_), work = std::move(work),
+                  done = std::move(done)]() mutable {
       absl::Status status = work();
       loop->Post([this, alive = std::move(alive), done = std::move(done),
                   status = std::move(status)]() mutable {
@@ -457,8 +385,8 @@ class SqliteLedger final : public Ledger {
       if (status.ok()) {
         LogInfo(absl::StrCat(options_.path, ": can be written again"));
       } else {
-        LogError(absl::StrCat("the ledger can't be written, actions are refused: ",
-                              status.message()));
+        LogError(
+            absl::StrCat("the ledger can't be written, actions are refused: ", status.message()));
       }
     }
     health_ = status;
@@ -472,9 +400,7 @@ class SqliteLedger final : public Ledger {
   RandomSource random_ = SystemRandom();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
-  absl::flat_hash_map<int64_t, size_t> boot_index_;  // Of the line, by the boot's number.
-  std::vector<int64_t> boot_numbers_;                // By index.
-  UptimeLine line_;
+  LedgerLine line_;
 
   std::map<int64_t, Record> records_;  // By number: oldest first. Their addresses stay.
   absl::flat_hash_map<std::string, int64_t> numbers_;
@@ -492,8 +418,7 @@ class SqliteLedger final : public Ledger {
 absl::StatusOr<std::unique_ptr<Ledger>> Ledger::Open(LedgerOptions options, EventLoop& loop,
                                                      Worker& worker) {
   ASSIGN_OR_RETURN(Loaded loaded, LoadOrSetAside(options, loop.clock().WallNow()));
-  auto ledger =
-      std::make_unique<SqliteLedger>(std::move(options), loop, worker, std::move(loaded));
+  auto ledger = std::make_unique<SqliteLedger>(std::move(options), loop, worker, std::move(loaded));
   RETURN_IF_ERROR(ledger->WriteFirstHeartbeat());
   return ledger;
 }

@@ -85,9 +85,8 @@ class Ledger {
   // Those in progress, oldest first: at start, what an earlier life of the agent left.
   virtual std::vector<const Attempt*> Unfinished() const = 0;
   // Those that match, oldest first, at most the newest `limit`. nullptr/empty: all.
-  virtual std::vector<const Attempt*> List(const RecoveryAction* action,
-                                           absl::string_view resource, absl::Time since,
-                                           size_t limit) const = 0;
+  virtual std::vector<const Attempt*> List(const RecoveryAction* action, absl::string_view resource,
+                                           absl::Time since, size_t limit) const = 0;
   // Each (action, resource) that has attempts, the resource as last given, sorted.
   struct Key {
     RecoveryAction action;

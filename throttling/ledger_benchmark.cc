@@ -100,8 +100,28 @@ void Append(benchmark::State& state, int appends_a_start) {
   std::filesystem::remove_all(folder);
 }
 
+// How long a start waits for the ledger.
+void BM_LedgerOpen(benchmark::State& state) {
+  const std::string folder = Folder();
+  std::vector<BootRow> boots;
+  std::vector<AttemptRow> attempts;
+  {
+    Upkeep all;
+    all.boot.number = 1;
+    for (int64_t i = 1; i <= state.range(0); ++i) all.unwritten.push_back(NextRow(i));
+    if (!(*LedgerStore::Open(folder + "/ledger.db", boots, attempts))->Keep(all).ok()) abort();
+  }
+  for (auto _ : state) {
+    boots.clear();
+    attempts.clear();
+    benchmark::DoNotOptimize(*LedgerStore::Open(folder + "/ledger.db", boots, attempts));
+  }
+  std::filesystem::remove_all(folder);
+}
+
 void BM_LedgerAppend(benchmark::State& state) { Append(state, 1 << 30); }
 void BM_LedgerAppendRightAfterAStart(benchmark::State& state) { Append(state, 100); }
+BENCHMARK(BM_LedgerOpen)->Arg(0)->Arg(1000)->Arg(100000)->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_LedgerAppend)->UseManualTime()->Iterations(3000);
 BENCHMARK(BM_LedgerAppendRightAfterAStart)->UseManualTime()->Iterations(1000);
 

@@ -130,9 +130,7 @@ int64_t CheckSumOf(const Row& row) {
   return sum.value();
 }
 
-std::string Text(const SqliteStatement& row, int column) {
-  return std::string(row.Bytes(column));
-}
+std::string Text(const SqliteStatement& row, int column) { return std::string(row.Bytes(column)); }
 
 BootRow ReadBoot(const SqliteStatement& row) {
   BootRow read;
@@ -198,8 +196,9 @@ absl::Status GrowFile(const std::string& path, int64_t size) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Open(
-    const std::string& path, std::vector<BootRow>& boots, std::vector<AttemptRow>& attempts) {
+absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Open(const std::string& path,
+                                                               std::vector<BootRow>& boots,
+                                                               std::vector<AttemptRow>& attempts) {
   std::unique_ptr<LedgerStore> store(new LedgerStore(path));
   RETURN_IF_ERROR(CheckWal(path + "-wal"));
   RETURN_IF_ERROR(store->Connect());
@@ -258,10 +257,9 @@ absl::Status LedgerStore::CheckOrMakeSchema() {
   }
   if (application != kApplicationId) return Damaged(path_, "is a database, but no ledger");
   if (version > kSchemaVersion) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": its schema has version ", version,
-                     ", this program knows ", kSchemaVersion,
-                     ": it was written by a newer one; use that"));
+    return absl::FailedPreconditionError(absl::StrCat(path_, ": its schema has version ", version,
+                                                      ", this program knows ", kSchemaVersion,
+                                                      ": it was written by a newer one; use that"));
   }
   if (version != kSchemaVersion) {
     return Damaged(path_, absl::StrCat("its schema has version ", version));
@@ -270,8 +268,8 @@ absl::Status LedgerStore::CheckOrMakeSchema() {
   const absl::StatusOr<bool> row = check.Step();
   if (!row.ok()) return Named(row.status(), path_);
   if (!*row || check.Bytes(0) != "ok") {
-    return Damaged(path_, absl::StrCat("failed its integrity check: ",
-                                       *row ? check.Bytes(0) : "no answer"));
+    return Damaged(
+        path_, absl::StrCat("failed its integrity check: ", *row ? check.Bytes(0) : "no answer"));
   }
   return absl::OkStatus();
 }
@@ -283,10 +281,11 @@ absl::Status LedgerStore::PrepareStatements() {
     statement = std::make_unique<SqliteStatement>(std::move(prepared));
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(prepare(
-      "INSERT OR REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-      put_attempt_));
+  RETURN_IF_ERROR(
+      prepare("INSERT OR REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+              put_attempt_));
   RETURN_IF_ERROR(prepare("INSERT OR REPLACE INTO boots VALUES(?,?,?,?,?,?,?)", put_boot_));
+  RETURN_IF_ERROR(prepare("DELETE FROM boots WHERE number<=?", drop_boots_));
   return prepare("DELETE FROM attempts WHERE number=?", drop_attempt_);
 }
 
@@ -353,7 +352,8 @@ absl::Status LedgerStore::KeepInTransaction(const Upkeep& upkeep) {
     drop_attempt_->Bind(1, number);
     RETURN_IF_ERROR(drop_attempt_->Run());
   }
-  return absl::OkStatus();
+  drop_boots_->Bind(1, upkeep.boot.number - kBootsMax);
+  return drop_boots_->Run();
 }
 
 void LedgerStore::MakeReserve() {

@@ -42,6 +42,7 @@ class LedgerStore {
  public:
   static constexpr int kSchemaVersion = 1;
   static constexpr int64_t kReserveBytes = 1 << 20;
+  static constexpr int64_t kBootsMax = 1'000;  // The newest so many are kept.
 
   // Opens or makes the file and reads all of it into `boots` and `attempts`, in order.
   // Errors: kDataLoss: damaged; kFailedPrecondition: of a newer version; kUnavailable,
@@ -70,7 +71,7 @@ class LedgerStore {
 
   const std::string path_;
   std::unique_ptr<SqliteConnection> db_;
-  std::unique_ptr<SqliteStatement> put_attempt_, put_boot_, drop_attempt_;
+  std::unique_ptr<SqliteStatement> put_attempt_, put_boot_, drop_attempt_, drop_boots_;
 };
 
 }  // namespace salve

@@ -141,6 +141,20 @@ TEST_F(LedgerStoreTest, UpkeepIsOneTransaction) {
   EXPECT_THAT(boots_, SizeIs(2));
 }
 
+TEST_F(LedgerStoreTest, TheNewestThousandBootsAreKept) {
+  WriteRows(0);
+  Upkeep upkeep;
+  upkeep.boot = {1'000, {"boot", Instant(), Instant(), absl::Time(), false}};
+  EXPECT_TRUE(store_->Keep(upkeep).ok());
+  EXPECT_TRUE(Open().ok());
+  EXPECT_THAT(boots_, SizeIs(2));
+  upkeep.boot.number = 1'001;
+  EXPECT_TRUE(store_->Keep(upkeep).ok());
+  EXPECT_TRUE(Open().ok());
+  EXPECT_THAT(boots_, SizeIs(2));
+  EXPECT_EQ(boots_[0].number, 1'000);
+}
+
 TEST_F(LedgerStoreTest, AFullDiskIsMetWithTheReserveAndTheReserveIsMadeAgain) {
   WriteRows(1);
   FillDisk(/*failing_writes=*/1);

@@ -23,8 +23,8 @@ std::string Message(const absl::Status& status) { return std::string(status.mess
 
 TEST_F(LedgerTest, AnAttemptCountsFromTheCallOfBegin) {
   Open();
-  const Attempt attempt = ledger_->NewAttempt(RecoveryAction::kResetPool, "Php/WWW", "R",
-                                              absl::Minutes(2));
+  const Attempt attempt =
+      ledger_->NewAttempt(RecoveryAction::kResetPool, "Php/WWW", "R", absl::Minutes(2));
   ledger_->Begin(attempt, [](absl::Status) {});
   EXPECT_THAT(ledger_->History(RecoveryAction::kResetPool, "php/www").running(), SizeIs(1));
   EXPECT_THAT(ledger_->History(RecoveryAction::kRestartService, "php/www").running(), IsEmpty());
@@ -44,9 +44,8 @@ TEST_F(LedgerTest, AnAnswerIsNeverGivenInsideTheCall) {
 TEST_F(LedgerTest, EverythingIsFoundAgainAfterACrash) {
   Open();
   const std::string id = Begin("Nginx.Service");
-  EXPECT_TRUE(Run([&](LedgerDone done) {
-                ledger_->SetEffect(id, "pid=1 start=2", std::move(done));
-              }).ok());
+  EXPECT_TRUE(
+      Run([&](LedgerDone done) { ledger_->SetEffect(id, "pid=1 start=2", std::move(done)); }).ok());
   Pass(absl::Seconds(1));
   EXPECT_TRUE(Finish(id, AttemptResult::kTimedOut).ok());
   const Attempt before = *ledger_->Find(id);
@@ -130,7 +129,8 @@ TEST_F(LedgerTest, ListsTheNewestOldestFirst) {
     for (const Attempt* attempt : attempts) ids.push_back(attempt->id);
     return ids;
   };
-  const RecoveryAction restart = RecoveryAction::kRestartService, reboot = RecoveryAction::kRebootServer;
+  const RecoveryAction restart = RecoveryAction::kRestartService,
+                       reboot = RecoveryAction::kRebootServer;
   const absl::Time always = absl::InfinitePast();
   EXPECT_THAT(ids(ledger_->List(nullptr, "", always, 10)), ElementsAre(first, second, third));
   EXPECT_THAT(ids(ledger_->List(nullptr, "", always, 2)), ElementsAre(second, third));

@@ -13,12 +13,18 @@ namespace salve {
 
 absl::string_view ActionName(RecoveryAction action) {
   switch (action) {
-    case RecoveryAction::kRestartService: return "RestartService";
-    case RecoveryAction::kResetPool: return "ResetPool";
-    case RecoveryAction::kRebootServer: return "RebootServer";
-    case RecoveryAction::kKillProcess: return "KillProcess";
-    case RecoveryAction::kRunCommand: return "RunCommand";
-    case RecoveryAction::kTakeOffline: return "TakeOffline";
+    case RecoveryAction::kRestartService:
+      return "RestartService";
+    case RecoveryAction::kResetPool:
+      return "ResetPool";
+    case RecoveryAction::kRebootServer:
+      return "RebootServer";
+    case RecoveryAction::kKillProcess:
+      return "KillProcess";
+    case RecoveryAction::kRunCommand:
+      return "RunCommand";
+    case RecoveryAction::kTakeOffline:
+      return "TakeOffline";
   }
   return "";
 }
@@ -63,24 +69,33 @@ std::string LimitsXml(const Limits& limits) {
 
 absl::string_view CheckName(Check check) {
   switch (check) {
-    case Check::kLocalMinimumMinutes: return "LocalMinimumMinutes";
-    case Check::kLocalMaxInHour: return "LocalMaxInHour";
-    case Check::kLocalMaxInDay: return "LocalMaxInDay";
-    case Check::kLocalRecoveryInProgress: return "LocalRecoveryInProgress";
-    case Check::kGroupMinimumMinutes: return "GroupMinimumMinutes";
-    case Check::kGroupMaxInDay: return "GroupMaxInDay";
-    case Check::kGroupRecoveryInProgress: return "GroupRecoveryInProgress";
-    case Check::kGroupUnavailable: return "GroupUnavailable";
-    case Check::kNoThrottlePolicy: return "NoThrottlePolicy";
-    case Check::kLedgerUnavailable: return "LedgerUnavailable";
+    case Check::kLocalMinimumMinutes:
+      return "LocalMinimumMinutes";
+    case Check::kLocalMaxInHour:
+      return "LocalMaxInHour";
+    case Check::kLocalMaxInDay:
+      return "LocalMaxInDay";
+    case Check::kLocalRecoveryInProgress:
+      return "LocalRecoveryInProgress";
+    case Check::kGroupMinimumMinutes:
+      return "GroupMinimumMinutes";
+    case Check::kGroupMaxInDay:
+      return "GroupMaxInDay";
+    case Check::kGroupRecoveryInProgress:
+      return "GroupRecoveryInProgress";
+    case Check::kGroupUnavailable:
+      return "GroupUnavailable";
+    case Check::kNoThrottlePolicy:
+      return "NoThrottlePolicy";
+    case Check::kLedgerUnavailable:
+      return "LedgerUnavailable";
   }
   return "";
 }
 
 std::string JoinChecks(absl::Span<const Check> checks) {
-  return absl::StrJoin(checks, ", ", [](std::string* out, Check check) {
-    absl::StrAppend(out, CheckName(check));
-  });
+  return absl::StrJoin(
+      checks, ", ", [](std::string* out, Check check) { absl::StrAppend(out, CheckName(check)); });
 }
 
 bool IsGroupCheck(Check check) {
@@ -88,20 +103,20 @@ bool IsGroupCheck(Check check) {
     case Check::kGroupMinimumMinutes:
     case Check::kGroupMaxInDay:
     case Check::kGroupRecoveryInProgress:
-    case Check::kGroupUnavailable: return true;
-    default: return false;
+    case Check::kGroupUnavailable:
+      return true;
+    default:
+      return false;
   }
 }
 
 std::string RefusalMessage(RecoveryAction action, absl::string_view resource,
                            absl::string_view requester, absl::Span<const Check> failed) {
-  const bool by_group =
-      !failed.empty() && std::all_of(failed.begin(), failed.end(), IsGroupCheck);
-  return absl::StrCat(
-      "Active Monitoring Recovery action failed. An operation was rejected during ",
-      by_group ? "group" : "local", " throttling. (ActionId=", ActionName(action),
-      ", ResourceName=", resource, ", Requester=", requester,
-      ", FailedChecks=", JoinChecks(failed), ")");
+  const bool by_group = !failed.empty() && std::all_of(failed.begin(), failed.end(), IsGroupCheck);
+  return absl::StrCat("Active Monitoring Recovery action failed. An operation was rejected during ",
+                      by_group ? "group" : "local", " throttling. (ActionId=", ActionName(action),
+                      ", ResourceName=", resource, ", Requester=", requester,
+                      ", FailedChecks=", JoinChecks(failed), ")");
 }
 
 }  // namespace salve

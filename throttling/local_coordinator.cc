@@ -38,8 +38,8 @@ class LocalCoordinator final : public Coordinator {
     }
     // The group's limits are the local ones over the group's attempts. Nobody else's action can
     // be in progress in a group of one; our own is the local check's affair.
-    const Limits as_local = {true, limits.group_minimum_minutes, -1, limits.group_max_in_day,
-                             -1,   -1};
+    const Limits as_local = {true, limits.group_minimum_minutes, -1, limits.group_max_in_day, -1,
+                             -1};
     const LocalVerdict local = CheckLocal(as_local, GroupHistory(request), ledger_.Now());
     for (const ::salve::Check check : local.failed) {
       verdict.failed.push_back(check == ::salve::Check::kLocalMinimumMinutes

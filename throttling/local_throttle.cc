@@ -66,8 +66,7 @@ void KeyHistory::AddFinished(absl::Duration start, absl::Duration end, const Att
   finished_.insert(std::upper_bound(finished_.begin(), finished_.end(), entry, Before), entry);
 }
 
-void KeyHistory::AddRunning(absl::Duration start, absl::Duration deadline,
-                            const Attempt* attempt) {
+void KeyHistory::AddRunning(absl::Duration start, absl::Duration deadline, const Attempt* attempt) {
   running_.push_back({start, deadline, attempt});
 }
 

@@ -50,7 +50,7 @@ class KeyHistory {
 struct LocalVerdict {
   bool passed = true;
   std::vector<Check> failed;  // In the order of Check.
-  Limits limits;                         // Those that were in force.
+  Limits limits;              // Those that were in force.
   int total_in_hour = 0;
   int total_in_day = 0;
   bool recovery_in_progress = false;

@@ -101,8 +101,12 @@ void Compare(bool with_future, bool with_running) {
   constexpr int kNow = 1000;
   for (int round = 0; round < 20'000; ++round) {
     const std::vector<Past> all = histories.Next(kNow, with_future, with_running);
-    const Limits limits = {true, std::max(-1, histories.MinusOneUp(30) * 5),
-                           histories.MinusOneUp(6), histories.MinusOneUp(20), -1, -1};
+    const Limits limits = {true,
+                           std::max(-1, histories.MinusOneUp(30) * 5),
+                           histories.MinusOneUp(6),
+                           histories.MinusOneUp(20),
+                           -1,
+                           -1};
     KeyHistory history;
     std::deque<Attempt> attempts;
     for (const Past& past : all) {

@@ -219,9 +219,10 @@ TEST(LocalResultXmlTest, LeavesOutWhatThereIsNot) {
                                 "ChecksFailed=\"\" />"));
   history.AddRunning(absl::ZeroDuration(), absl::Minutes(2), &attempt);
   const LocalVerdict running = CheckLocal(Limits(), history, absl::Seconds(1));
-  EXPECT_THAT(LocalResultXml(running, absl::UnixEpoch(), false),
-              HasSubstr("<MostRecentEntry Requester=\"R\" StartTime=\"1970-01-01T00:00:00.0000000Z\" "
-                        "State=\"InProgress\" />"));
+  EXPECT_THAT(
+      LocalResultXml(running, absl::UnixEpoch(), false),
+      HasSubstr("<MostRecentEntry Requester=\"R\" StartTime=\"1970-01-01T00:00:00.0000000Z\" "
+                "State=\"InProgress\" />"));
 }
 
 }  // namespace

@@ -163,9 +163,12 @@ const Policy& BuiltInPolicy() {
 
 absl::string_view LimitSourceName(LimitSource source) {
   switch (source) {
-    case LimitSource::kBuiltIn: return "built-in";
-    case LimitSource::kPolicy: return "policy";
-    case LimitSource::kResponder: return "responder";
+    case LimitSource::kBuiltIn:
+      return "built-in";
+    case LimitSource::kPolicy:
+      return "policy";
+    case LimitSource::kResponder:
+      return "responder";
   }
   return "";
 }

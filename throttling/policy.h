@@ -87,8 +87,8 @@ absl::string_view LimitSourceName(LimitSource source);  // "built-in", "policy",
 // What holds for one responder on one resource, and why.
 struct EffectiveLimits {
   Limits limits;
-  std::string identity;                      // Of the entry that matched.
-  LimitSource layer = LimitSource::kPolicy;  // Where that entry stands.
+  std::string identity;                                        // Of the entry that matched.
+  LimitSource layer = LimitSource::kPolicy;                    // Where that entry stands.
   std::array<LimitSource, kLimitAttributeCount> sources = {};  // As kLimitAttributes.
 };
 

@@ -28,12 +28,8 @@ void Match(benchmark::State& state, absl::string_view resource) {
     benchmark::DoNotOptimize(entry);
   }
 }
-void BM_MatchOfTheExactResource(benchmark::State& state) {
-  Match(state, "Some-Service-1.service");
-}
-void BM_MatchOfTheLastWildcard(benchmark::State& state) {
-  Match(state, "another-service.service");
-}
+void BM_MatchOfTheExactResource(benchmark::State& state) { Match(state, "Some-Service-1.service"); }
+void BM_MatchOfTheLastWildcard(benchmark::State& state) { Match(state, "another-service.service"); }
 BENCHMARK(BM_MatchOfTheExactResource)->Arg(1)->Arg(100)->Arg(1000);
 BENCHMARK(BM_MatchOfTheLastWildcard)->Arg(1)->Arg(100)->Arg(1000);
 

@@ -16,8 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     return 0;
   }
   for (const salve::PolicyEntry& entry : policy->entries()) {
-    if (policy->Match({entry.action, entry.resource, entry.responder_type,
-                       entry.responder_name}) != &entry) {
+    if (policy->Match({entry.action, entry.resource, entry.responder_type, entry.responder_name}) !=
+        &entry) {
       std::abort();
     }
     if (entry.limits.local_minimum_minutes < -1 || entry.limits.group_max_in_day < -1) {

@@ -15,8 +15,8 @@ namespace {
 
 using enum RecoveryAction;
 
-PolicyEntry Entry(RecoveryAction action, std::string type, std::string name,
-                  std::string resource, Limits limits = {}) {
+PolicyEntry Entry(RecoveryAction action, std::string type, std::string name, std::string resource,
+                  Limits limits = {}) {
   return {action, std::move(type), std::move(name), std::move(resource), limits};
 }
 
@@ -75,8 +75,8 @@ TEST(PolicyTest, AStarInsideAFieldIsNoWildcard) {
 
 TEST(PolicyTest, IdentitiesAreComparedFieldByField) {
   // Joined by '/' these two are the same text.
-  const auto policy = Policy::Create({Entry(kRestartService, "a/b", "c", "d"),
-                                      Entry(kRestartService, "a", "b/c", "d")});
+  const auto policy = Policy::Create(
+      {Entry(kRestartService, "a/b", "c", "d"), Entry(kRestartService, "a", "b/c", "d")});
   ASSERT_TRUE(policy.ok()) << policy.status();
   EXPECT_EQ(policy->Match({kRestartService, "d", "a", "b/c"}), &policy->entries()[1]);
 }
@@ -119,8 +119,8 @@ TEST(PolicyTest, MatchesAsAPlainSearchDoesOnRandomPolicies) {
   for (int round = 0; round < 200; ++round) {
     std::vector<PolicyEntry> entries;
     for (int i = static_cast<int>(random() % 40); i > 0; --i) {
-      PolicyEntry entry = Entry(kRecoveryActions[random() % 2], one_of("*abC"), one_of("*abC"),
-                                one_of("*abC"));
+      PolicyEntry entry =
+          Entry(kRecoveryActions[random() % 2], one_of("*abC"), one_of("*abC"), one_of("*abC"));
       const bool is_new = std::none_of(entries.begin(), entries.end(), [&](const auto& other) {
         return absl::EqualsIgnoreCase(other.Identity(), entry.Identity());
       });
@@ -168,16 +168,16 @@ TEST(ResolveTest, OfEachAttributeTheStricterOfPolicyAndResponderHolds) {
   const Policy policy =
       *Policy::Create({Entry(kRestartService, "*", "*", "*", {true, 60, 3, -1, -1, 4})});
   config::Throttle own;
-  own.set_local_minimum_minutes_between_attempts(10);   // Looser: does not hold.
+  own.set_local_minimum_minutes_between_attempts(10);  // Looser: does not hold.
   own.set_local_maximum_allowed_attempts_in_one_hour(2);
   own.set_local_maximum_allowed_attempts_in_a_day(5);
   own.set_group_maximum_allowed_attempts_in_a_day(-1);  // Says nothing.
   const auto effective = Resolve(policy, Policy(), kKey, &own);
   EXPECT_EQ(effective->limits, (Limits{true, 60, 2, 5, -1, 4}));
-  EXPECT_THAT(effective->sources,
-              testing::ElementsAre(LimitSource::kPolicy, LimitSource::kResponder,
-                                   LimitSource::kResponder, LimitSource::kPolicy,
-                                   LimitSource::kPolicy));
+  EXPECT_THAT(
+      effective->sources,
+      testing::ElementsAre(LimitSource::kPolicy, LimitSource::kResponder, LimitSource::kResponder,
+                           LimitSource::kPolicy, LimitSource::kPolicy));
 }
 
 TEST(ResolveTest, AResponderOwnLimitsHoldOverADisabledEntry) {

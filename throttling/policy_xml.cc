@@ -95,8 +95,8 @@ class PolicyReader {
     pugi::xml_document document;
     const unsigned flags = pugi::parse_default | pugi::parse_doctype | pugi::parse_pi |
                            pugi::parse_declaration | pugi::parse_comments | pugi::parse_fragment;
-    const pugi::xml_parse_result result = document.load_buffer_inplace(
-        buffer_.data(), buffer_.size(), flags, pugi::encoding_utf8);
+    const pugi::xml_parse_result result =
+        document.load_buffer_inplace(buffer_.data(), buffer_.size(), flags, pugi::encoding_utf8);
     if (!result) {
       Fault(static_cast<size_t>(std::max<ptrdiff_t>(result.offset, 0)), result.description());
       return;
@@ -131,18 +131,26 @@ class PolicyReader {
 
   void FaultOfStray(const pugi::xml_node& node) {
     switch (node.type()) {
-      case pugi::node_doctype: Fault(OffsetOf(node), "a DOCTYPE is not allowed"); break;
+      case pugi::node_doctype:
+        Fault(OffsetOf(node), "a DOCTYPE is not allowed");
+        break;
       case pugi::node_pcdata:
-      case pugi::node_cdata: Fault(OffsetOf(node), "stray text"); break;
-      case pugi::node_declaration: Fault(OffsetOf(node), "a stray XML declaration"); break;
-      default: Fault(OffsetOf(node), "a processing instruction is not allowed"); break;
+      case pugi::node_cdata:
+        Fault(OffsetOf(node), "stray text");
+        break;
+      case pugi::node_declaration:
+        Fault(OffsetOf(node), "a stray XML declaration");
+        break;
+      default:
+        Fault(OffsetOf(node), "a processing instruction is not allowed");
+        break;
     }
   }
 
   void ReadRoot(const pugi::xml_node& root) {
     if (absl::string_view(root.name()) != "ThrottleEntries") {
-      Fault(OffsetOf(root), absl::StrCat("the root element is <", root.name(),
-                                         ">; it must be <ThrottleEntries>"));
+      Fault(OffsetOf(root),
+            absl::StrCat("the root element is <", root.name(), ">; it must be <ThrottleEntries>"));
       return;
     }
     TakeAttributes(root, {});
@@ -179,9 +187,8 @@ class PolicyReader {
     if (const auto category = attributes.find("ResponderCategory");
         category != attributes.end() &&
         !absl::EqualsIgnoreCase(category->second.value, "Default")) {
-      Fault(category->second.offset,
-            absl::StrCat("ResponderCategory is '", category->second.value,
-                         "'; the only one is 'Default'"));
+      Fault(category->second.offset, absl::StrCat("ResponderCategory is '", category->second.value,
+                                                  "'; the only one is 'Default'"));
     }
     ReadConfigOf(node, entry.limits);
     if (faults_.size() == faults_before) AddEntry(std::move(entry), offset);
@@ -189,9 +196,9 @@ class PolicyReader {
 
   void AddEntry(PolicyEntry entry, size_t offset) {
     // Joined with a byte that no name can hold: the identities are compared field by field.
-    const std::string key = absl::AsciiStrToLower(
-        absl::StrCat(ActionName(entry.action), "\n", entry.responder_type, "\n",
-                     entry.responder_name, "\n", entry.resource));
+    const std::string key =
+        absl::AsciiStrToLower(absl::StrCat(ActionName(entry.action), "\n", entry.responder_type,
+                                           "\n", entry.responder_name, "\n", entry.resource));
     const auto [there, is_new] = seen_.emplace(key, offset);
     if (!is_new) {
       const absl::string_view before = xml_.substr(0, there->second);
@@ -247,8 +254,8 @@ class PolicyReader {
     }
     for (const pugi::xml_node& child : node.children()) {
       if (child.type() == pugi::node_element) {
-        Fault(OffsetOf(child), absl::StrCat("unknown element <", child.name(),
-                                            ">; <ThrottleConfig> holds none"));
+        Fault(OffsetOf(child),
+              absl::StrCat("unknown element <", child.name(), ">; <ThrottleConfig> holds none"));
       } else if (child.type() != pugi::node_comment) {
         FaultOfStray(child);
       }
@@ -339,8 +346,7 @@ class PolicyReader {
           !absl::SimpleHexAtoi(digits, &code)) {
         return false;
       }
-    } else if (digits.empty() ||
-               !std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) ||
+    } else if (digits.empty() || !std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) ||
                !absl::SimpleAtoi(digits, &code)) {
       return false;
     }

@@ -41,11 +41,10 @@ std::string FaultOfConfig(const std::string& from, const std::string& to) {
 TEST(ParsePolicyTest, ReadsEntriesWithTheirLimits) {
   const auto policy = ParsePolicy(
       absl::StrCat("<?xml version='1.0' encoding='UTF-8'?>\n<!-- a comment -->\n",
-                   Entries(absl::StrCat(
-                       Restart("ResourceName=\"A&amp;B\""), "<!-- one more -->\n",
-                       Restart("ResourceName='*' ResponderCategory='default' "
-                               "ResponderTypeName='T' ResponderName='R'",
-                               ConfigWith("True", "FALSE"))))),
+                   Entries(absl::StrCat(Restart("ResourceName=\"A&amp;B\""), "<!-- one more -->\n",
+                                        Restart("ResourceName='*' ResponderCategory='default' "
+                                                "ResponderTypeName='T' ResponderName='R'",
+                                                ConfigWith("True", "FALSE"))))),
       "t.xml");
   ASSERT_TRUE(policy.ok()) << policy.status();
   ASSERT_EQ(policy->entries().size(), 2u);
@@ -62,8 +61,9 @@ TEST(ParsePolicyTest, APolicyMayHaveNoEntries) {
 
 TEST(ParsePolicyTest, FaultsNameFileLineAndColumn) {
   const std::string xml = Entries("\n  " + Restart("ResourceName='*'\n   ResourceNam='x'"));
-  EXPECT_EQ(FaultOf(xml), "t.xml:3:4: unknown attribute 'ResourceNam' of <RestartService> "
-                          "(did you mean 'ResourceName'?)");
+  EXPECT_EQ(FaultOf(xml),
+            "t.xml:3:4: unknown attribute 'ResourceNam' of <RestartService> "
+            "(did you mean 'ResourceName'?)");
 }
 
 TEST(ParsePolicyTest, AllFaultsAreSaidUpToTwenty) {
@@ -74,12 +74,12 @@ TEST(ParsePolicyTest, AllFaultsAreSaidUpToTwenty) {
 }
 
 TEST(ParsePolicyTest, AnUnknownActionIsRefusedWithTheNearest) {
-  EXPECT_THAT(FaultOf(Entries(absl::StrCat("<RestartServise ResourceName='*'>", kConfig,
-                                           "</RestartServise>"))),
+  EXPECT_THAT(FaultOf(Entries(
+                  absl::StrCat("<RestartServise ResourceName='*'>", kConfig, "</RestartServise>"))),
               testing::AllOf(StartsWith("t.xml:1:18: unknown action 'RestartServise'"),
                              HasSubstr("'RestartService'")));
-  EXPECT_THAT(FaultOf(Entries(absl::StrCat("<restartservice ResourceName='*'>", kConfig,
-                                           "</restartservice>"))),
+  EXPECT_THAT(FaultOf(Entries(
+                  absl::StrCat("<restartservice ResourceName='*'>", kConfig, "</restartservice>"))),
               HasSubstr("the action is written <RestartService>"));
 }
 
@@ -100,7 +100,8 @@ TEST(ParsePolicyTest, ADuplicateAttributeIsRefused) {
 }
 
 TEST(ParsePolicyTest, NumbersAreIntegersOfAtLeastMinusOne) {
-  for (const char* bad : {"", " ", "1.0", "+1", " 1", "1 ", "0x10", "1e3", "--1", "-", "٣", "ten"}) {
+  for (const char* bad :
+       {"", " ", "1.0", "+1", " 1", "1 ", "0x10", "1e3", "--1", "-", "٣", "ten"}) {
     EXPECT_THAT(FaultOfConfig("\"60\"", absl::StrCat("\"", bad, "\"")),
                 HasSubstr("which is not an integer"))
         << "'" << bad << "'";
@@ -128,8 +129,7 @@ TEST(ParsePolicyTest, AnEntryNamesItsResourceAndNoNameIsEmpty) {
   EXPECT_THAT(FaultOf(Entries(Restart("ResourceName=''"))), HasSubstr("ResourceName is empty"));
   EXPECT_THAT(FaultOf(Entries(Restart("ResourceName='*' ResponderName=''"))),
               HasSubstr("ResponderName is empty"));
-  EXPECT_THAT(FaultOf(Entries(Restart("ResourceName='a&#10;b'"))),
-              HasSubstr("control character"));
+  EXPECT_THAT(FaultOf(Entries(Restart("ResourceName='a&#10;b'"))), HasSubstr("control character"));
 }
 
 TEST(ParsePolicyTest, AnEntryHoldsExactlyOneConfig) {
@@ -149,17 +149,28 @@ TEST(ParsePolicyTest, TwoEntriesOfOneIdentityAreRefusedWithTheLineOfTheFirst) {
 }
 
 TEST(ParsePolicyTest, WhatIsNoXmlIsRefused) {
-  for (const char* bad :
-       {"", " ", "x", "<", "<ThrottleEntries>", "<ThrottleEntries", "</ThrottleEntries>",
-        "<ThrottleEntries></Throttle>", "<ThrottleEntries/><ThrottleEntries/>",
-        "<ThrottleEntries/>text", "text<ThrottleEntries/>", "<Other/>", "{}",
-        "<ThrottleEntries>text</ThrottleEntries>",
-        "<ThrottleEntries><![CDATA[text]]></ThrottleEntries>",
-        "<!DOCTYPE ThrottleEntries><ThrottleEntries/>",
-        "<!DOCTYPE a [<!ENTITY b 'c'>]><ThrottleEntries/>", "<?php?><ThrottleEntries/>",
-        "<ThrottleEntries/><?xml version='1.0'?>", "<!-- <ThrottleEntries/>",
-        "<?xml version='1.0' encoding='utf-16'?><ThrottleEntries/>",
-        "<ThrottleEntries xmlns='x'/>"}) {
+  for (const char* bad : {"",
+                          " ",
+                          "x",
+                          "<",
+                          "<ThrottleEntries>",
+                          "<ThrottleEntries",
+                          "</ThrottleEntries>",
+                          "<ThrottleEntries></Throttle>",
+                          "<ThrottleEntries/><ThrottleEntries/>",
+                          "<ThrottleEntries/>text",
+                          "text<ThrottleEntries/>",
+                          "<Other/>",
+                          "{}",
+                          "<ThrottleEntries>text</ThrottleEntries>",
+                          "<ThrottleEntries><![CDATA[text]]></ThrottleEntries>",
+                          "<!DOCTYPE ThrottleEntries><ThrottleEntries/>",
+                          "<!DOCTYPE a [<!ENTITY b 'c'>]><ThrottleEntries/>",
+                          "<?php?><ThrottleEntries/>",
+                          "<ThrottleEntries/><?xml version='1.0'?>",
+                          "<!-- <ThrottleEntries/>",
+                          "<?xml version='1.0' encoding='utf-16'?><ThrottleEntries/>",
+                          "<ThrottleEntries xmlns='x'/>"}) {
     EXPECT_THAT(FaultOf(bad), StartsWith("t.xml:")) << bad;
   }
 }

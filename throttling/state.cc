@@ -100,8 +100,8 @@ v1::ThrottleEntry ThrottleEntryProto(const ActionRequest& request, const GateAns
   return proto;
 }
 
-v1::CheckThrottleResponse CheckThrottleProto(const ActionRequest& request,
-                                             const GateAnswer& answer, const Ledger& ledger) {
+v1::CheckThrottleResponse CheckThrottleProto(const ActionRequest& request, const GateAnswer& answer,
+                                             const Ledger& ledger) {
   v1::CheckThrottleResponse proto;
   proto.set_passed(answer.failed.empty());
   *proto.mutable_entry() = ThrottleEntryProto(request, answer, ledger, /*with_attempts=*/false);

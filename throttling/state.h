@@ -20,8 +20,8 @@ v1::ThrottlingResult LocalResultProto(const GateAnswer& answer, const Ledger& le
 // With `with_attempts` all that the ledger has of the key, oldest first, at most 1,000.
 v1::ThrottleEntry ThrottleEntryProto(const ActionRequest& request, const GateAnswer& answer,
                                      const Ledger& ledger, bool with_attempts);
-v1::CheckThrottleResponse CheckThrottleProto(const ActionRequest& request,
-                                             const GateAnswer& answer, const Ledger& ledger);
+v1::CheckThrottleResponse CheckThrottleProto(const ActionRequest& request, const GateAnswer& answer,
+                                             const Ledger& ledger);
 // One line of `throttle config` for an entry of a policy.
 v1::ThrottleConfigEntry ConfigEntryProto(const PolicyEntry& entry, LimitSource source);
 

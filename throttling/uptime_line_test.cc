@@ -14,7 +14,8 @@ SeenBoot Boot(absl::Duration lasted, absl::Time last_wall, bool synchronised) {
   return {"b", Instant(), At(lasted), last_wall, synchronised};
 }
 // The age, at the running boot's `now`, of a moment of boot `boot`.
-absl::Duration AgeOf(const UptimeLine& line, absl::Duration now, size_t boot, absl::Duration moment) {
+absl::Duration AgeOf(const UptimeLine& line, absl::Duration now, size_t boot,
+                     absl::Duration moment) {
   return now - line.At(boot, At(moment));
 }
 

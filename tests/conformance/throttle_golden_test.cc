@@ -29,16 +29,15 @@ TEST(ThrottleGoldenTest, EveryAnswerIsTheOneOfTheVectors) {
   std::ifstream queries("tests/conformance/throttle-queries.jsonl");
   std::ifstream wanted_file("tests/conformance/throttle-answers.jsonl");
   std::stringstream out, err;
-  EXPECT_EQ(EvaluateThrottle({"tests/conformance/throttle-policy.xml", "", "", ""}, queries, out,
-                             err),
-            0)
+  EXPECT_EQ(
+      EvaluateThrottle({"tests/conformance/throttle-policy.xml", "", "", ""}, queries, out, err), 0)
       << err.str();
   const std::vector<std::string> wanted = Lines(wanted_file), answers = Lines(out);
   ASSERT_GT(wanted.size(), 50u);
   ASSERT_EQ(answers.size(), wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
-    EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(Json(answers[i]),
-                                                                   Json(wanted[i])))
+    EXPECT_TRUE(
+        google::protobuf::util::MessageDifferencer::Equals(Json(answers[i]), Json(wanted[i])))
         << "wanted " << wanted[i] << "\ngot    " << answers[i];
   }
 }
