@@ -144,7 +144,7 @@ absl::Status Engine::Apply(Configuration configuration) {
       for (const ResponderItem& responder : item->responders) {
         if (KeyOf(responder.action->resource()) != key) continue;
         if (std::count(resource.suppressed.begin(), resource.suppressed.end(), item) > 0) continue;
-        item->monitor->Suppress(now, true);
+        SuppressItem(*item);
         resource.suppressed.push_back(item);
       }
     }

@@ -119,6 +119,7 @@ class Engine {
 
   // Acting.
   void TryResponder(const MonitorPtr& item, size_t index);
+  void LookNow(const MonitorItem& item);
   void Observe(const MonitorPtr& item, size_t index);
   void OnAnswer(const MonitorPtr& item, size_t index, const std::string& key, GateAnswer answer);
   void StartAction(const MonitorPtr& item, size_t index, const std::string& key,
@@ -126,6 +127,7 @@ class Engine {
   void OnActionEnded(const MonitorPtr& item, size_t index, const std::string& key,
                      const Attempt& attempt, ActionResult result);
   void OnSettled(const MonitorPtr& item, size_t index, const std::string& key);
+  void Judge(const MonitorPtr& item, size_t index, const std::string& key);
   void Escalate(const MonitorPtr& item, std::string subject, std::string message);
   std::optional<std::string> WhyNotNow(const MonitorItem& item, size_t index) const;
   ActionRequest RequestOf(const MonitorItem& item, size_t index) const;
@@ -136,6 +138,7 @@ class Engine {
   void Occupy(const std::string& key);
   void Vacate(const std::string& key);
   void Suppress(const std::string& key);
+  void SuppressItem(MonitorItem& item);
   void Unsuppress(const std::string& key);
 
   // For a person.

@@ -35,6 +35,9 @@ ActionRequest Engine::RequestOf(const MonitorItem& item, size_t index) const {
   request.incident_id = item.monitor->Status(parts_.loop.Now()).incident_id;
   request.health_set = responder.definition.health_set;
   request.timeout = responder.definition.timeout;
+  if (responder.definition.config.timeout().empty()) {
+    request.timeout = std::max(request.timeout, responder.action->Needs());
+  }
   return request;
 }
 
@@ -42,7 +45,15 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
   ResponderItem& responder = item->responders[index];
   const Readiness readiness = responder.action->Check();
   if (readiness.kind != Readiness::Kind::kReady) {
-    Respond(item, index, 1, readiness.reason);
+    // Told once, not at each step of what is awaited.
+    if (responder.waits_for != readiness.kind) Respond(item, index, 1, readiness.reason);
+    responder.waits_for = readiness.kind;
+    return;
+  }
+  if (std::exchange(responder.waits_for, std::nullopt).has_value()) {
+    // What was awaited may have healed it: only a look made since may justify an action.
+    item->monitor->Outdate();
+    LookNow(*item);
     return;
   }
   const std::string key = KeyOf(responder.action->resource());
@@ -61,6 +72,13 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
   parts_.gate.Ask(std::move(request), [this, alive = alive_, item, index, key](GateAnswer answer) {
     if (*alive) OnAnswer(item, index, key, std::move(answer));
   });
+}
+
+void Engine::LookNow(const MonitorItem& item) {
+  const MonitorDefinition& definition = item.monitor->definition();
+  for (const std::string& probe : definition.probes) {
+    scheduler_.LookNow(definition.health_set + "/" + probe, [](const Look&) {}).IgnoreError();
+  }
 }
 
 void Engine::Observe(const MonitorPtr& item, size_t index) {
@@ -98,7 +116,7 @@ void Engine::OnAnswer(const MonitorPtr& item, size_t index, const std::string& k
       item->responders[index].refused_by_running =
           std::count(answer.failed.begin(), answer.failed.end(), Check::kLocalRecoveryInProgress) >
           0;
-      Respond(item, index, 3, absl::StrCat("refused: ", JoinChecks(answer.failed)), next);
+      Respond(item, index, 3, JoinChecks(answer.failed), next);
       break;
     }
     case GateAnswer::Kind::kObsolete:
@@ -114,8 +132,16 @@ void Engine::OnAnswer(const MonitorPtr& item, size_t index, const std::string& k
 
 void Engine::StartAction(const MonitorPtr& item, size_t index, const std::string& key,
                          const Attempt& attempt) {
-  item->chain.Started(index);
   item->responders[index].refused_by_running = false;
+  // It may have healed while the attempt was being written. The attempt counts; nothing is done.
+  if (const std::optional<std::string> why = WhyNotNow(*item, index)) {
+    item->chain.AskAgainAt(index, parts_.loop.Now() + kLookAgain);
+    Respond(item, index, 4, *why);
+    FinishAttempt(attempt.id, {AttemptResult::kFailed, "Obsolete", *why, "nothing was done"},
+                  [this, key] { Vacate(key); });
+    return;
+  }
+  item->chain.Started(index);
   Suppress(key);
   Respond(item, index, 2, absl::StrCat("attempt ", attempt.id));
   Save(*item);
@@ -129,6 +155,7 @@ void Engine::StartAction(const MonitorPtr& item, size_t index, const std::string
 
 void Engine::OnActionEnded(const MonitorPtr& item, size_t index, const std::string& key,
                            const Attempt& attempt, ActionResult result) {
+  FaultPoint("engine.ended");
   item->chain.Settling(index);
   FinishAttempt(attempt.id, EndOf(result), [this, key] { Vacate(key); });
   parts_.loop.CallAfter(item->responders[index].definition.settle,
@@ -137,7 +164,24 @@ void Engine::OnActionEnded(const MonitorPtr& item, size_t index, const std::stri
                         });
 }
 
+// The settle is over: one more look of each probe, for which failing still does not count, so that
+// an interval longer than the settle is no reason to call an attempt ineffective.
 void Engine::OnSettled(const MonitorPtr& item, size_t index, const std::string& key) {
+  const auto pending = std::make_shared<int>(1);
+  const auto looked = [this, alive = alive_, item, index, key, pending] {
+    if (--*pending == 0 && *alive) Judge(item, index, key);
+  };
+  const MonitorDefinition& definition = item->monitor->definition();
+  for (const std::string& probe : definition.probes) {
+    ++*pending;
+    const absl::Status started = scheduler_.LookNow(definition.health_set + "/" + probe,
+                                                    [looked](const Look&) { looked(); });
+    if (!started.ok()) looked();
+  }
+  looked();
+}
+
+void Engine::Judge(const MonitorPtr& item, size_t index, const std::string& key) {
   const Instant now = parts_.loop.Now();
   const bool effective = !item->monitor->Status(now).alert;
   Unsuppress(key);
@@ -149,6 +193,12 @@ void Engine::OnSettled(const MonitorPtr& item, size_t index, const std::string& 
              absl::StrCat(item->responders[index].definition.name, " ran ",
                           item->chain.ineffective(index), " times and the monitor is still ",
                           config::HealthState_Name(item->monitor->Status(now).state)));
+  }
+  if (!effective && item->chain.phase(index) == ResponderChain::Phase::kIdle) {
+    Respond(item, index, 1,
+            absl::StrCat("the attempt did not help (", item->chain.ineffective(index), " of ",
+                         item->responders[index].definition.ineffective_after, ")"),
+            item->chain.not_before(index));
   }
   Save(*item);
   Consider(item);
@@ -207,16 +257,20 @@ void Engine::Suppress(const std::string& key) {
         std::any_of(item->responders.begin(), item->responders.end(),
                     [&](const ResponderItem& r) { return KeyOf(r.action->resource()) == key; });
     if (!concerned) continue;
-    item->monitor->Suppress(parts_.loop.Now(), true);
+    SuppressItem(*item);
     resource.suppressed.push_back(item);
   }
+}
+
+void Engine::SuppressItem(MonitorItem& item) {
+  if (item.suppressors++ == 0) item.monitor->Suppress(parts_.loop.Now(), true);
 }
 
 void Engine::Unsuppress(const std::string& key) {
   Resource& resource = resources_[key];
   if (--resource.suppressors > 0) return;
   for (const MonitorPtr& item : resource.suppressed) {
-    item->monitor->Suppress(parts_.loop.Now(), false);
+    if (--item->suppressors == 0) item->monitor->Suppress(parts_.loop.Now(), false);
   }
   resource.suppressed.clear();
   if (!resource.busy) resources_.erase(key);

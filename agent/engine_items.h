@@ -3,6 +3,7 @@
 #define SALVE_AGENT_ENGINE_ITEMS_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct Engine::ResponderItem {
   std::unique_ptr<Action> action;
   std::string last_reason;  // Of the last ResponderResult, so that only changes are written.
   int last_result = -1;
+  // It could not act for a reason outside; what was seen meanwhile is old.
+  std::optional<Readiness::Kind> waits_for;
   bool refused_by_running = false;  // By an attempt in progress: asks again when that ends.
 };
 
@@ -33,6 +36,7 @@ struct Engine::MonitorItem {
   ResponderChain chain{{}};
   std::vector<ResponderItem> responders;  // As in the chain.
   TimerId timer = TimerId::kNone;
+  int suppressors = 0;      // Resources of its responders on which an action runs or settles.
   bool retired = false;     // A reload has taken it away; only its running action goes on.
   std::string incident_id;  // Of the open incident, or of the last one.
 };

@@ -1,10 +1,12 @@
 // What a person asks the engine to do: run an action, look now, take a report.
+#include <algorithm>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "agent/engine_items.h"
 #include "agent/engine_protos.h"
+#include "base/fault.h"
 #include "config/names.h"
 
 namespace salve {
@@ -80,6 +82,7 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
   run->request.resource = run->action().resource();
   if (run->own) {
     run->request.limits_of = LimitsOfKey(run->request.action, run->request.resource);
+    run->request.timeout = std::max(run->request.timeout, run->own->Needs());
   }
   const std::string key = KeyOf(run->request.resource);
   const bool stopping = stopping_ || parts_.services.IsStopping();
@@ -140,7 +143,13 @@ void Engine::StartManually(const std::shared_ptr<ManualRun>& run, const std::str
 RecordEffect Engine::RecorderOf(const std::string& attempt_id) {
   return [this, alive = alive_, attempt_id](std::string effect,
                                             absl::AnyInvocable<void(absl::Status)> then) {
-    if (*alive) parts_.gate.SetEffect(attempt_id, effect, std::move(then));
+    if (!*alive) return;
+    FaultPoint("engine.effect.before");
+    parts_.gate.SetEffect(attempt_id, effect,
+                          [then = std::move(then)](absl::Status status) mutable {
+                            FaultPoint("engine.effect.recorded");
+                            then(std::move(status));
+                          });
   };
 }
 

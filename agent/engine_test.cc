@@ -338,6 +338,37 @@ TEST_F(EngineTest, AJobThatOutlivedTheAgentIsAwaitedAndNotDoubled) {
   EXPECT_EQ(world_.StateOf("Web"), "HEALTHY");
 }
 
+TEST_F(EngineTest, AServiceThatSystemdHealedWhileItWasAwaitedIsNotRestarted) {
+  UnitState busy = Unit("activating");
+  busy.sub_state = "auto-restart";
+  world_.services.SetUnit("nginx.service", busy);
+  ASSERT_TRUE(world_.Configure(kUnit).ok());
+  world_.Sees("nginx.service") = Failed("nginx.service is activating");
+  world_.RunFor(absl::Seconds(5));
+  ASSERT_TRUE(world_.services.restarts().empty());
+  world_.Sees("nginx.service") = Observation();
+  world_.services.SetUnit("nginx.service", Unit("active"));  // Seen by the action first.
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_TRUE(world_.services.restarts().empty());
+  EXPECT_EQ(world_.Count(v1::RecoveryActionLogs, 2050), 0);
+  EXPECT_EQ(world_.StateOf("Web"), "HEALTHY");
+}
+
+TEST_F(EngineTest, ASettleShorterThanTheIntervalIsNoReasonToCallAnAttemptIneffective) {
+  std::string slow = kWeb;
+  slow.replace(slow.find("interval: \"10s\""), 15, "interval: \"60s\"");
+  ASSERT_TRUE(world_.Configure(slow).ok());
+  world_.Sees("web") = Failed("connection refused");
+  world_.RunFor(absl::Minutes(3) + absl::Seconds(1));
+  ASSERT_EQ(Runs(), 1u);
+  world_.Sees("web") = Observation();
+  world_.RunFor(absl::Seconds(20));
+  EXPECT_EQ(world_.StateOf("Web"), "HEALTHY");
+  for (const v1::Event& event : world_.Events(v1::ResponderResult)) {
+    EXPECT_EQ(event.responder_result().reason().find("did not help"), std::string::npos);
+  }
+}
+
 TEST_F(EngineTest, AStepOfTheWallClockIsAnEvent) {
   ASSERT_TRUE(world_.Configure(kWeb).ok());
   world_.RunFor(absl::Seconds(15));

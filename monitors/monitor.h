@@ -82,6 +82,9 @@ class Monitor {
   // them it stands at 0, so that a state at 0 is all that is entered.
   void Hold(Instant now, bool held);
 
+  // What was seen so far is old: nothing is decided before another bad look.
+  void Outdate() { fresh_ = false; }
+
   MonitorStatus Status(Instant now) const;
   const MonitorDefinition& definition() const { return definition_; }
 

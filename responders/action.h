@@ -56,6 +56,9 @@ class Action {
   // Calls `changed` whenever Check or resource may have another answer.
   virtual void Watch(std::function<void()> changed) {}
   virtual Readiness Check() const { return {}; }
+  // The time that it may rightly take, where the system knows: a deadline that nobody has set is
+  // no shorter. Zero: nothing is known.
+  virtual absl::Duration Needs() const { return absl::ZeroDuration(); }
 
   // Acts. Calls `done` exactly once, a moment after `deadline` at the latest; what has not ended
   // by then is ended. The destructor ends it without `done`. Requires: none runs.

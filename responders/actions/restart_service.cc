@@ -70,6 +70,13 @@ class RestartUnitAction final : public Action {
     return {};
   }
 
+  // A job that is cancelled halfway through its own time limits would leave the unit down.
+  absl::Duration Needs() const override {
+    if (!state_.ok()) return absl::ZeroDuration();
+    const absl::Duration sum = state_->timeout_stop + state_->timeout_start;
+    return sum == absl::InfiniteDuration() ? absl::ZeroDuration() : sum + absl::Seconds(5);
+  }
+
   void Run(Instant deadline, RecordEffect record, ActionDone done) override {
     done_ = std::move(done);
     record_ = std::move(record);
