@@ -118,14 +118,14 @@ class HostileProbeTest(unittest.TestCase):
 
 
 class DamagedStateTest(unittest.TestCase):
-    def healed_twice(self, agent):
-        """Heals once; the caller damages something; then `again` must be true."""
+    def healed(self, agent):
         agent.wait_for(lambda: os.path.exists(agent.path("ok")), what="a heal")
+        agent.wait_for(lambda: agent.health() == "HEALTHY", what="health")
         agent.wait_for(lambda: 501 in agent.event_ids("RecoveryActionResults"), what="501")
 
     def test_a_corrupted_events_db_is_set_aside_said_and_does_not_stop_healing(self):
         with Agent(TOUCH, RUN) as agent:
-            self.healed_twice(agent)
+            self.healed(agent)
             agent.stop()
             agent.write("state/events.db", "garbage " * 1000)
             os.remove(agent.path("ok"))
@@ -148,7 +148,7 @@ class DamagedStateTest(unittest.TestCase):
 
     def test_a_lost_or_damaged_ledger_refuses_the_start_until_a_person_accepts_it(self):
         with Agent(TOUCH, RUN) as agent:
-            self.healed_twice(agent)
+            self.healed(agent)
             agent.stop()
             for damage in ("lost", "garbage"):
                 for path in glob.glob(agent.path("state/ledger.db*")):
@@ -179,7 +179,7 @@ class DamagedStateTest(unittest.TestCase):
             os.mkdir(agent.state)
             agent.prefix.append(agent.dir)
             agent.start()
-            self.healed_twice(agent)
+            self.healed(agent)
             inside = f"/proc/{agent.process.pid}/root{agent.state}/fill"
             with open(inside, "wb", buffering=0) as fill:
                 try:

@@ -55,14 +55,14 @@ class Agent:
         with open(self.path("log")) as file:
             return file.read()
 
-    def argv(self, *more):
-        return self.prefix + [SALVED, "--config-dir", self.dir, "--state-dir", self.state,
+    def argv(self, *more, binary=SALVED):
+        return self.prefix + [binary, "--config-dir", self.dir, "--state-dir", self.state,
                               "--socket", self.socket, *more]
 
-    def start(self, *more, env=None):
+    def start(self, *more, env=None, binary=SALVED):
         """Starts the agent, and returns at once."""
         log = open(self.path("log"), "a")
-        self.process = subprocess.Popen(self.argv(*more), stdout=log, stderr=log,
+        self.process = subprocess.Popen(self.argv(*more, binary=binary), stdout=log, stderr=log,
                                         stdin=subprocess.DEVNULL, cwd=self.dir,
                                         env={**os.environ, **(env or {})})
         log.close()
