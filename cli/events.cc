@@ -1,5 +1,6 @@
 // salvectl events.
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -77,26 +78,26 @@ Cell LevelCell(v1::Level level) {
 
 void AddEvent(const v1::Event& event, const Verb& verb, Table& table) {
   const absl::TimeZone zone = verb.world.time_zone;
-  const std::string item = event.name().empty()
-                               ? event.health_set()
-                               : absl::StrCat(event.health_set(), "/", event.name());
+  const bool has_both = !event.health_set().empty() && !event.name().empty();
+  const std::string item =
+      absl::StrCat(event.health_set(), has_both ? "/" : "", event.name());
   table.AddRow({absl::FormatTime("%Y-%m-%d %H:%M:%E3S", TimeOf(event.time()), zone),
                 LevelCell(event.level()), v1::Channel_Name(event.channel()),
                 absl::StrCat(event.event_id()), item.empty() ? "-" : item,
                 Describe(event, zone)});
 }
 
-// Widths are those of the widest usual content: when following, the later rows are not known.
-Table NewEventTable(const Output& output) {
+Table NewEventTable(const Output& output, std::vector<size_t> widths_min = {}) {
   return output.NewTable({"TIME", "LEVEL", "CHANNEL", "ID", "ITEM", "MESSAGE"},
-                         {23, 11, 21, 4, 24, 0});
+                         std::move(widths_min));
 }
 
 absl::StatusOr<ExitStatus> Follow(const v1::QueryEventsRequest& request, Verb& verb) {
   if (verb.output.format() == Format::kJson) {
     return absl::InvalidArgumentError("--follow prints as it goes: use -o table or jsonl");
   }
-  Table table = NewEventTable(verb.output);
+  // The later rows are not known yet: widths are those of the widest usual content.
+  Table table = NewEventTable(verb.output, {23, 11, 21, 4, 24, 0});
   const int interrupt = verb.world.watch_interrupt();
   RETURN_IF_ERROR(verb.agent.TailEvents(request, interrupt, [&](const v1::Event& event) {
     if (verb.output.is_table()) {

@@ -21,7 +21,7 @@ v1::Event RestartRefused() {
 v1::Event AgentStarted() {
   return FromText<v1::Event>(R"(
       record_id: 13 time { seconds: 1795255198 } channel: Agent event_id: 1 level: Information
-      agent { message: "started" })");
+      name: "salved" agent { message: "started" })");
 }
 
 class EventsVerbTest : public SalvectlTest {
@@ -41,14 +41,12 @@ TEST_F(EventsVerbTest, ShowsEachEventOnOneLine) {
   agent_.query_events.Say(response);
 
   EXPECT_EQ(Run({"events"}).out,
-            "TIME                     LEVEL        CHANNEL                ID    "
-            "ITEM                      MESSAGE\n"
-            "2026-11-21 09:59:57.944  Warning      RecoveryActionLogs     2051  "
-            "Web/NginxRestart          " +
+            "TIME                     LEVEL        CHANNEL             ID    ITEM              "
+            "MESSAGE\n"
+            "2026-11-21 09:59:57.944  Warning      RecoveryActionLogs  2051  Web/NginxRestart  " +
                 Describe(RestartRefused(), absl::UTCTimeZone()) +
                 "\n"
-                "2026-11-21 09:59:58.000  Information  Agent                  1     "
-                "-                         " +
+                "2026-11-21 09:59:58.000  Information  Agent               1     salved            " +
                 Describe(AgentStarted(), absl::UTCTimeZone()) + "\n");
 }
 

@@ -17,7 +17,7 @@ struct ExplainOptions {
 void PrintStory(const v1::ExplainResponse& story, Output& output) {
   std::ostream& out = output.out();
   out << "Incident " << Printable(story.incident_id()) << (story.is_open() ? ", open" : ", closed")
-      << "\n\n";
+      << "\n";
   for (const std::string& line : story.lines()) out << Printable(line) << "\n";
   out << "\nWhat comes next:\n";
   for (const std::string& line : story.next()) out << "  " << Printable(line) << "\n";

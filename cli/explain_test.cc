@@ -23,7 +23,6 @@ TEST_F(ExplainVerbTest, TellsTheStoryAndWhatComesNext) {
 
   EXPECT_EQ(ended.out,
             "Incident 0193, open\n"
-            "\n"
             "10:00:00 probe Web/NginxPing failed: \"Events\":[]\n"
             "10:00:01 NginxDown HEALTHY -> DEGRADED\n"
             "\n"

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "agent/configuration.h"
 #include "base/clock.h"
 #include "cli/salvectl.h"
 
@@ -54,5 +55,8 @@ int main(int argc, char** argv) {
   world.user = UserName();
   world.version = SALVE_VERSION;
   world.watch_interrupt = WatchInterrupt;
+  world.check_configuration = [](const std::string& dir) {
+    return salve::ReadConfiguration(dir).status();
+  };
   return salve::RunSalvectl({argv + 1, argv + argc}, std::cout, std::cerr, world);
 }

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -78,6 +80,20 @@ TEST(SalvectlProcessTest, AMissingAgentIsOneLineAndExitStatusSeven) {
             "running? (systemctl status salved)\n");
   EXPECT_EQ(salvectl.ReadLine(), "");
   EXPECT_EQ(salvectl.Wait(), 7);
+}
+
+TEST(SalvectlProcessTest, ChecksAConfigurationWithoutAnAgent) {
+  FakeAgent agent;  // For its folder.
+  const std::string conf_d = agent.dir() + "/conf.d";
+  std::filesystem::create_directory(conf_d);
+  Process good({"config", "check", agent.dir()});
+  EXPECT_EQ(good.ReadLine(), agent.dir() + ": no faults\n");
+  EXPECT_EQ(good.Wait(), 0);
+
+  std::ofstream(conf_d + "/a.textproto") << "health_set {\n  nmae: \"Web\"\n}\n";
+  Process bad({"config", "check", agent.dir()});
+  EXPECT_EQ(bad.ReadLine().find("salvectl: config check: a.textproto:2:"), 0);
+  EXPECT_EQ(bad.Wait(), 2);
 }
 
 TEST(SalvectlProcessTest, FollowFlushesEachLineAndEndsWithZeroOnASignal) {
