@@ -1,14 +1,18 @@
 #include "probes/exec_probe.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/fake_host.h"
+#include "base/real_host.h"
 #include "base/simulated_loop.h"
+#include "base/uv_loop.h"
 
 namespace salve {
 namespace {
@@ -135,6 +139,53 @@ TEST_F(ExecProbeTest, KillsTheCommandSilentlyWhenItIsDestroyed) {
   probe_.reset();
   loop_.RunFor(absl::Seconds(2));
   EXPECT_EQ(host_.running_count(), 0u);
+}
+
+// Plugins that misbehave, for real.
+class RealExecProbeTest : public ::testing::Test {
+ protected:
+  Observation Look(const std::string& script, absl::Duration timeout) {
+    config::ExecProbe config;
+    config.add_command("sh");
+    config.add_command("-c");
+    config.add_command(script);
+    auto probe = NewExecProbe(config, host_);
+    EXPECT_TRUE(probe.ok()) << probe.status();
+    Observation seen;
+    (*probe)->Start(loop_.Now() + timeout, [&](Observation o) {
+      seen = std::move(o);
+      loop_.Stop();
+    });
+    loop_.Run();
+    return seen;
+  }
+
+  UvLoop loop_;
+  RealHost host_{loop_};
+};
+
+TEST_F(RealExecProbeTest, APluginThatPrintsForEverEndsAtItsDeadlineAndFillsNothing) {
+  const Observation seen = Look("yes 'OK | a=1'", absl::Milliseconds(100));
+  EXPECT_EQ(seen.outcome, Outcome::kTimedOut);
+  EXPECT_LE(seen.values.size(), kValuesMax);
+  EXPECT_LE(seen.error.size(), kErrorBytesMax);
+}
+
+TEST_F(RealExecProbeTest, APluginThatLeavesADaemonBehindIsNotWaitedForAndTheDaemonIsKilled) {
+  const std::string pid_file = ::testing::TempDir() + "/daemon.pid";
+  const Instant start = loop_.Now();
+  const Observation seen =
+      Look("sleep 600 & echo $! > " + pid_file + "; echo OK", absl::Seconds(60));
+  EXPECT_EQ(seen.outcome, Outcome::kSucceeded) << seen.error;
+  EXPECT_LT(loop_.Now() - start, absl::Seconds(30));
+  pid_t daemon = 0;
+  std::ifstream(pid_file) >> daemon;
+  ASSERT_GT(daemon, 0);
+  const absl::StatusOr<int> pidfd = host_.OpenProcess(daemon);
+  if (!pidfd.ok()) return;  // Reaped already.
+  loop_.WatchFd(*pidfd, kReadable, [&](int) { loop_.Stop(); });
+  loop_.Run();  // Ends when the daemon does.
+  close(*pidfd);
 }
 
 TEST(CheckExecProbeTest, NamesTheFieldThatCannotWork) {

@@ -57,6 +57,7 @@ struct HttpClient::State {
     HttpCallId id;
     const HttpRequest::Parsed* request;
     Instant start;
+    Instant begun;  // When curl got it, with its addresses.
     Instant deadline;
     HttpDone done;
     ResolveId resolving = ResolveId::kNone;
@@ -195,6 +196,7 @@ void HttpClient::State::EndEarly(Call& call, Observation observation) {
 }
 
 void HttpClient::State::Begin(Call& call) {
+  call.begun = loop.Now();
   call.easy = TakeHandle();
   SetOptions(call);
   curl_multi_add_handle(multi, call.easy);
@@ -226,7 +228,7 @@ CURL* HttpClient::State::TakeHandle() {
   curl_easy_setopt(
       easy, CURLOPT_SSL_CTX_FUNCTION, +[](CURL*, void*, void* data) {
         Call& call = *static_cast<Call*>(data);
-        call.result.connect = call.state->loop.Now() - call.start;
+        call.result.connect = call.state->loop.Now() - call.begun;
         return CURLE_OK;
       });
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &OnHeader);
