@@ -26,8 +26,8 @@ constexpr char kSchema[] = R"sql(
     item INTEGER NOT NULL,
     incident BLOB,
     payload BLOB NOT NULL);
-  CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind);
-  CREATE INDEX IF NOT EXISTS events_by_item ON events (item);
+  CREATE INDEX IF NOT EXISTS events_by_kind ON events (kind, record_id, item);
+  CREATE INDEX IF NOT EXISTS events_by_item ON events (item) WHERE item > 0;
   CREATE INDEX IF NOT EXISTS events_by_incident ON events (incident) WHERE incident IS NOT NULL;
   CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY,
@@ -174,9 +174,10 @@ absl::Status EventDatabase::WriteRow(const v1::Event& event) {
 absl::StatusOr<int64_t> EventDatabase::ItemOf(const v1::Event& event) {
   constexpr absl::string_view kSeparator("\0", 1);
   const std::string& name = ItemName(event);
-  std::string key =
-      absl::StrCat(int{event.channel()}, kSeparator, event.health_set(), kSeparator, name);
-  const auto known = item_ids_.find(key);
+  item_key_.clear();
+  absl::StrAppend(&item_key_, int{event.channel()}, kSeparator, event.health_set(), kSeparator,
+                  name);
+  const auto known = item_ids_.find(item_key_);
   if (known != item_ids_.end()) return known->second;
 
   for (const char* sql : {kInsertItem, kFindItem}) {
@@ -186,10 +187,11 @@ absl::StatusOr<int64_t> EventDatabase::ItemOf(const v1::Event& event) {
     statement->BindText(3, name);
     ASSIGN_OR_RETURN(const bool row, statement->Step());
     if (!row) continue;
-    const int64_t id = statement->Integer(0);
+    const int64_t row_id = statement->Integer(0);
+    const int64_t id = event.channel() == v1::ProbeResult ? -row_id : row_id;
     statement->Reset();
     if (item_ids_.size() >= kItemCacheMax) item_ids_.clear();
-    item_ids_.emplace(std::move(key), id);
+    item_ids_.emplace(item_key_, id);
     return id;
   }
   return absl::DataLossError("a row of items is gone");

@@ -3,10 +3,12 @@
 // The tables (event_query.cc and event_upkeep.cc use them too):
 //   events  record_id (key), kind (channel * 65536 + event id), time (ns since 1970), item,
 //   incident
-//           (16 bytes, or NULL), payload (the v1::Event). Indexed by kind, by item and, where there
-//           is one, by incident; each index goes on by record_id.
-//   items   id, channel, health_set, name: what events are about. They are few, so that a question
-//           by set or name becomes a few questions by item.
+//           (16 bytes, or NULL), payload (the v1::Event). Indexes: (kind, record_id, item);
+//           incident, where there is one; item, but not of ProbeResults. A thousand probes by turns
+//           would touch a page each of an index by item, which is ten times the disk's work;
+//           their questions go through the kind's index, which has the item in it.
+//   items   id, channel, health_set, name: what events are about. The id is negative in the
+//           events of ProbeResult.
 //   blocks  the earliest and latest time in each 4,096 record ids. It turns a range of time into
 //           one of record ids, and rightly so when the wall clock was stepped; an index on time
 //           costs each insert more and can't say where the newest matching record ends.
@@ -96,7 +98,8 @@ class EventDatabase {
   // Of the open transaction.
   std::map<v1::Channel, ChannelSize> size_changes_;
   std::map<int64_t, std::pair<int64_t, int64_t>> block_times_;
-  std::string payload_;  // Kept for its memory.
+  std::string payload_;  // Kept for their memory.
+  std::string item_key_;
 };
 
 }  // namespace salve

@@ -77,6 +77,13 @@ TEST_F(EventDatabaseTest, EachItemIsKeptOnce) {
   EXPECT_EQ(Ask("SELECT count(*) FROM items"), 2) << "also after it was opened again";
 }
 
+TEST_F(EventDatabaseTest, ItemsOfLooksAreNegativeSoThatTheirIndexIsNotTouched) {
+  auto database = Open();
+  ASSERT_TRUE(database->Write({Next(ProbeEvent()), Next(EventOf(v1::Agent))}, false).ok());
+  EXPECT_EQ(Ask("SELECT item FROM events WHERE record_id = 1"), -1);
+  EXPECT_EQ(Ask("SELECT item FROM events WHERE record_id = 2"), 2);
+}
+
 TEST_F(EventDatabaseTest, IncidentsTakeSixteenBytes) {
   auto database = Open();
   ASSERT_TRUE(database
@@ -138,7 +145,8 @@ TEST_F(EventDatabaseTest, AFailedWriteLeavesNothing) {
                   ->Execute("CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.record_id = 2 "
                             "BEGIN SELECT RAISE(ABORT, 'refused'); END")
                   .ok());
-  const std::vector<QueuedEvent> events = {Next(ProbeEvent()), Next(ProbeEvent(1, "Other"))};
+  const std::vector<QueuedEvent> events = {Next(EventOf(v1::Agent)),
+                                           Next(EventOf(v1::Agent, 1, "Other"))};
   EXPECT_FALSE(database->Write(events, false).ok());
   EXPECT_EQ(Ask("SELECT count(*) FROM events"), 0);
   EXPECT_TRUE(database->sizes().empty());

@@ -66,15 +66,28 @@ void MakeFieldStorable(Message* message, const FieldDescriptor* field) {
   }
 }
 
+bool HoldsText(const FieldDescriptor* field) {
+  return field->cpp_type() == FieldDescriptor::CPPTYPE_STRING ||
+         field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+}
+
+// Runs for each event on the engine's loop: it asks of a oneof only which member is set.
 // Bounded: the schema is no deeper than three messages.
 void MakeMessageStorable(Message* message) {
   const auto* descriptor = message->GetDescriptor();
   const auto* reflection = message->GetReflection();
   for (int i = 0; i < descriptor->field_count(); ++i) {
     const FieldDescriptor* field = descriptor->field(i);
-    const bool there = field->is_repeated() ? reflection->FieldSize(*message, field) > 0
-                                            : reflection->HasField(*message, field);
+    if (field->containing_oneof() != nullptr) continue;
+    const bool there = field->is_repeated()
+                           ? reflection->FieldSize(*message, field) > 0
+                           : HoldsText(field) && reflection->HasField(*message, field);
     if (there) MakeFieldStorable(message, field);
+  }
+  for (int i = 0; i < descriptor->oneof_decl_count(); ++i) {
+    const FieldDescriptor* field =
+        reflection->GetOneofFieldDescriptor(*message, descriptor->oneof_decl(i));
+    if (field != nullptr) MakeFieldStorable(message, field);
   }
 }
 

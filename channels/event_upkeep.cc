@@ -156,7 +156,7 @@ absl::StatusOr<std::vector<EventUpkeep::Row>> EventUpkeep::OldestRows(v1::Channe
 absl::StatusOr<bool> EventUpkeep::IsNewestOfItem(const Row& row) {
   ASSIGN_OR_RETURN(SqliteStatement * newer,
                    database_.Statement("SELECT 1 FROM events INDEXED BY events_by_item "
-                                       "WHERE item = ? AND record_id > ? LIMIT 1"));
+                                       "WHERE item = ? AND item > 0 AND record_id > ? LIMIT 1"));
   newer->Bind(1, row.item);
   newer->Bind(2, row.record_id);
   ASSIGN_OR_RETURN(const bool there_is, newer->Step());
@@ -209,8 +209,9 @@ absl::Status EventUpkeep::ForgetUnused() {
   ASSIGN_OR_RETURN(
       items_seen_to_,
       forget("SELECT max(id) FROM (SELECT id FROM items WHERE id > ? ORDER BY id LIMIT 1000)",
-             "DELETE FROM items WHERE id > ? AND id <= ? AND NOT EXISTS "
-             "(SELECT 1 FROM events INDEXED BY events_by_item WHERE item = items.id)",
+             // Those of ProbeResult (4) stay: they are few, and no index says who needs them.
+             "DELETE FROM items WHERE id > ? AND id <= ? AND channel <> 4 AND NOT EXISTS (SELECT 1 "
+             "FROM events INDEXED BY events_by_item WHERE item = items.id AND item > 0)",
              items_seen_to_));
   if (database_.connection_->changes() > 0) database_.item_ids_.clear();
   return absl::OkStatus();

@@ -196,14 +196,14 @@ TEST_F(EventUpkeepTest, ABoundLoweredWhileTheFileWasClosedGivesPagesBack) {
 
 TEST_F(EventUpkeepTest, ForgetsBlocksAndItemsThatNoEventNeeds) {
   Keep({.age = absl::Hours(1), .bytes = kMuch});
-  Write(ProbeEvent(1, "Old"));
+  Write(EventOf(v1::Agent, 1, "Old"));
   next_id_ = 2 * kRecordsPerBlock;
   now_ += absl::Hours(2);
-  Write(ProbeEvent(1, "New"));
+  Write(EventOf(v1::Agent, 1, "New"));
   for (int i = 0; i < 60; ++i) ASSERT_TRUE(upkeep_.Step(now_).ok());
   EXPECT_EQ(Ask("SELECT count(*) FROM blocks"), 1);
   EXPECT_EQ(Ask("SELECT count(*) FROM items"), 1);
-  Write(ProbeEvent(1, "Old"));
+  Write(EventOf(v1::Agent, 1, "Old"));
   EXPECT_EQ(Ask("SELECT count(*) FROM events JOIN items ON item = items.id"), 2)
       << "an item that comes back is known again";
 }
