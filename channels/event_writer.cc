@@ -71,12 +71,13 @@ OpenReport EventWriter::Start() {
     report.messages.push_back(absl::StrCat(options_.path, " can't be used: ", status.message()));
     GiveUp(status);
   }
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::make_unique<ThreadWorker>();
+  thread_->Post([this] { Run(); });
   return report;
 }
 
 void EventWriter::Join() {
-  thread_.join();
+  thread_.reset();  // Waits for it.
   CloseFile();
   // A clean end: nobody has or will have an id from here on.
   if (options_.reserve_record_ids) options_.reserve_record_ids(queue_.next_record_id());

@@ -9,7 +9,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -18,6 +17,7 @@
 #include "api/events.pb.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/worker.h"
 #include "channels/event_database.h"
 #include "channels/event_queue.h"
 #include "channels/event_store.h"
@@ -104,7 +104,7 @@ class EventWriter {
   absl::Duration drop_report_pause_;
   std::set<std::string> failing_exports_;
 
-  std::thread thread_;
+  std::unique_ptr<Worker> thread_;  // Runs one task, Run.
 };
 
 }  // namespace salve
