@@ -15,6 +15,7 @@
 #include <string>
 
 #include "channels/event_store.h"
+#include "channels/sqlite.h"
 #include "channels/store_fixture.h"
 
 namespace salve {
@@ -144,6 +145,25 @@ TEST_F(EventStoreTroubleTest, DamageThatIsMetLaterIsSetAsideThen) {
   EXPECT_TRUE(Flush(*store).ok());
   EXPECT_GT(id, 2'050u);
   EXPECT_EQ(Query(*store).back().record_id(), id);
+}
+
+TEST_F(EventStoreTroubleTest, EventsWhoseWriteMetDamageAreInTheNewFile) {
+  auto store = Open(Options());
+  store->Append(AgentEvent("old"));
+  ASSERT_TRUE(Flush(*store).ok());
+  auto other = SqliteConnection::Open(path_, SqliteConnection::Mode::kReadWrite);
+  ASSERT_TRUE((*other)
+                  ->Execute("PRAGMA writable_schema=1; UPDATE sqlite_schema SET rootpage = 99999 "
+                            "WHERE name = 'events_by_incident'; PRAGMA schema_version=1000")
+                  .ok());
+  other->reset();
+  store->Append(ProbeEvent());
+  store->Append(ActionEvent(2050));
+  ASSERT_TRUE(Eventually([&] { return !SetAsideFiles().empty() && Flush(*store).ok(); }));
+  EXPECT_EQ(OfChannel(*store, v1::ProbeResult).size(), 1u);
+  EXPECT_EQ(OfChannel(*store, v1::RecoveryActionLogs).size(), 1u);
+  EXPECT_EQ(LastMessage(*store, 3), "") << "what was in the old file is set aside with it";
+  EXPECT_EQ(store->dropped(), 0u);
 }
 
 TEST_F(EventStoreTroubleTest, AFileThatIsRemovedWhileInUseIsBegunAnew) {
