@@ -1,13 +1,12 @@
-"""cc_grpc_library: C++ gRPC stubs for one .proto, next to its cc_proto_library."""
+"""cc_grpc_library: C++ gRPC stubs of the services in BASE.proto, next to its cc_proto_library."""
 
-def cc_grpc_library(name, src, deps, **kwargs):
-    base = src[:-len(".proto")]
+def cc_grpc_library(name, base, deps, **kwargs):
     native.genrule(
         name = name + "_gen",
         srcs = native.glob(["*.proto"]),
         outs = [base + ".grpc.pb.cc", base + ".grpc.pb.h"],
         cmd = "/usr/bin/protoc -I. --grpc_out=$(GENDIR) " +
-              "--plugin=protoc-gen-grpc=/usr/bin/grpc_cpp_plugin api/" + src,
+              "--plugin=protoc-gen-grpc=/usr/bin/grpc_cpp_plugin api/" + base + ".proto",
     )
     native.cc_library(
         name = name,

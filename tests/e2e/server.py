@@ -96,7 +96,7 @@ class Server:
         return self.run("salvectl", *argv, check=check)
 
     def json(self, *argv, check=True):
-        return json.loads(self.ctl("-o", "json", *argv, check=check).stdout)
+        return json.loads(self.ctl("-o", "json", *argv, check=check).stdout or "{}")
 
     def events(self, *argv):
         """Events as dictionaries, oldest first."""
