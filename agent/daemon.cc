@@ -232,12 +232,15 @@ class Daemon {
   void Announce() {
     engine_->AppendAgentEvent(1, v1::Information,
                               absl::StrCat("salved ", AgentVersion(), " started"));
-    std::vector<std::string> damage;
-    if (!state_->damage().empty()) damage.push_back(state_->damage());
-    if (!ledger_->LossAccepted().empty()) damage.push_back(ledger_->LossAccepted());
-    for (const std::string& message : events_->open_report().messages) damage.push_back(message);
-    for (const std::string& message : damage) {
-      engine_->AppendAgentEvent(9, v1::Error, message);
+    // 9: something was lost or damaged; 7: the store can't be written now.
+    std::vector<std::pair<int, std::string>> trouble;
+    if (!state_->damage().empty()) trouble.emplace_back(9, state_->damage());
+    if (!ledger_->LossAccepted().empty()) trouble.emplace_back(9, ledger_->LossAccepted());
+    for (const std::string& message : events_->open_report().messages) {
+      trouble.emplace_back(events_->open_report().damaged ? 9 : 7, message);
+    }
+    for (const auto& [event_id, message] : trouble) {
+      engine_->AppendAgentEvent(event_id, v1::Error, message);
       LogError(message);
       warnings_.push_back(message);
     }
@@ -286,6 +289,8 @@ class Daemon {
           if (!status.ok()) gate_->SetPolicy(old_policy);
         }
         if (status.ok()) {
+          const config::Channels& channels = engine_->configuration().agent.config.channels();
+          events_->Reconfigure(RetentionOf(channels), ExportsOf(channels));
           engine_->AppendAgentEvent(3, v1::Information, "the configuration was reloaded", 0, user);
           LogInfo("the configuration was reloaded");
         } else {
@@ -342,7 +347,8 @@ class Daemon {
     engine_.reset();
     gate_.reset();
     coordinator_.reset();
-    ledger_.reset();  // Waits for what is being written.
+    ledger_->Heartbeat([](absl::Status) {});  // So that the time until now is known to be uptime.
+    ledger_.reset();                          // Waits for what is being written.
     reader_.reset();
     events_.reset();
     worker_.reset();
