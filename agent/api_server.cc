@@ -98,7 +98,7 @@ class ThrottleService final : public v1::ThrottleService::Service {
                                 const v1::GetThrottleStateRequest* request,
                                 v1::GetThrottleStateResponse* response) override {
     return AskNow(shared_, *context, response,
-                  [this, request] { return shared_.parts.engine.ThrottleState(*request); });
+                  [this, asked = *request] { return shared_.parts.engine.ThrottleState(asked); });
   }
   grpc::Status CheckThrottle(grpc::ServerContext* context, const v1::CheckThrottleRequest* request,
                              v1::CheckThrottleResponse* response) override {

@@ -52,6 +52,12 @@ Engine::~Engine() {
     parts_.loop.CancelTimer(item->timer);
     item->responders.clear();  // Their actions must not call back any more.
   }
+  for (const auto& weak : retired_) {
+    if (const MonitorPtr item = weak.lock()) item->responders.clear();
+  }
+  for (const auto& weak : manual_runs_) {
+    if (const auto run = weak.lock()) run->own.reset();
+  }
   for (auto& [id, outlived] : outlived_) EndWatches(*outlived);
 }
 
@@ -110,8 +116,10 @@ absl::Status Engine::Apply(Configuration configuration) {
     if (kept != monitors.end() && kept->second == item) continue;
     Save(*item);
     item->retired = true;
+    retired_.push_back(item);
     parts_.loop.CancelTimer(item->timer);
   }
+  std::erase_if(retired_, [](const auto& old) { return old.expired(); });
   const bool first = monitors_.empty();
   monitors_.swap(monitors);
   configuration_ = std::move(configuration);
@@ -123,7 +131,10 @@ absl::Status Engine::Apply(Configuration configuration) {
           .push_back(item);
     }
     const auto old = monitors.find(name);
-    if (old != monitors.end() && old->second == item) continue;
+    if (old != monitors.end() && old->second == item) {
+      if (in_boot_grace_) item->monitor->Hold(now, true);
+      continue;
+    }
     monitors::MonitorRecord record;
     if (record.ParseFromString(parts_.state.Get("monitor/" + name))) {
       item->monitor->Restore(now, record, parts_.boot_id);
@@ -311,6 +322,7 @@ void Engine::Housekeep() {
       skipped_told_ = skipped;
     }
   }
+  parts_.state.Flush();
   const absl::Time wall = parts_.loop.clock().WallNow();
   const Instant now = parts_.loop.Now();
   const absl::Duration step = (wall - last_wall_) - (now - last_boot_);

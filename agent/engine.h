@@ -119,7 +119,7 @@ class Engine {
 
   // Acting.
   void TryResponder(const MonitorPtr& item, size_t index);
-  void LookNow(const MonitorItem& item);
+  void LookNow(const MonitorItem& item, std::function<void(const Look&)> done);
   void Observe(const MonitorPtr& item, size_t index);
   void OnAnswer(const MonitorPtr& item, size_t index, const std::string& key, GateAnswer answer);
   void StartAction(const MonitorPtr& item, size_t index, const std::string& key,
@@ -186,6 +186,9 @@ class Engine {
   std::map<std::string, std::unique_ptr<Outlived>> outlived_;  // By attempt id.
 
   std::optional<Instant> first_look_;
+  // What callbacks keep alive beyond a reload; their actions end with the engine.
+  std::vector<std::weak_ptr<MonitorItem>> retired_;
+  std::vector<std::weak_ptr<ManualRun>> manual_runs_;
   bool in_boot_grace_ = false;
   bool stopping_ = false;
   std::function<void()> stopped_;

@@ -53,7 +53,7 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
   if (std::exchange(responder.waits_for, std::nullopt).has_value()) {
     // What was awaited may have healed it: only a look made since may justify an action.
     item->monitor->Outdate();
-    LookNow(*item);
+    LookNow(*item, [](const Look&) {});
     return;
   }
   const std::string key = KeyOf(responder.action->resource());
@@ -74,10 +74,14 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
   });
 }
 
-void Engine::LookNow(const MonitorItem& item) {
+void Engine::LookNow(const MonitorItem& item, std::function<void(const Look&)> done) {
   const MonitorDefinition& definition = item.monitor->definition();
   for (const std::string& probe : definition.probes) {
-    scheduler_.LookNow(definition.health_set + "/" + probe, [](const Look&) {}).IgnoreError();
+    const std::string name = definition.health_set + "/" + probe;
+    const auto found = probes_.find(name);
+    // A notification has nothing new to say: its last report must not count once more.
+    if (found == probes_.end() || found->second.config.has_notification()) continue;
+    scheduler_.LookNow(name, done).IgnoreError();
   }
 }
 
@@ -167,24 +171,24 @@ void Engine::OnActionEnded(const MonitorPtr& item, size_t index, const std::stri
 // The settle is over: one more look of each probe, for which failing still does not count, so that
 // an interval longer than the settle is no reason to call an attempt ineffective.
 void Engine::OnSettled(const MonitorPtr& item, size_t index, const std::string& key) {
-  const auto pending = std::make_shared<int>(1);
-  const auto looked = [this, alive = alive_, item, index, key, pending] {
-    if (--*pending == 0 && *alive) Judge(item, index, key);
-  };
-  const MonitorDefinition& definition = item->monitor->definition();
-  for (const std::string& probe : definition.probes) {
-    ++*pending;
-    const absl::Status started = scheduler_.LookNow(definition.health_set + "/" + probe,
-                                                    [looked](const Look&) { looked(); });
-    if (!started.ok()) looked();
-  }
-  looked();
+  // Judges when the last look has ended, or was dropped because a reload took its probe away.
+  const std::shared_ptr<void> last(nullptr, [this, alive = alive_, item, index, key](void*) {
+    if (!*alive) return;
+    parts_.loop.Post([this, alive, item, index, key] {
+      if (*alive) Judge(item, index, key);
+    });
+  });
+  LookNow(*item, [last](const Look&) {});
 }
 
 void Engine::Judge(const MonitorPtr& item, size_t index, const std::string& key) {
   const Instant now = parts_.loop.Now();
   const bool effective = !item->monitor->Status(now).alert;
   Unsuppress(key);
+  if (item->retired) {  // It gets no looks any more: there is nothing to judge.
+    ConsiderAll();
+    return;
+  }
   if (item->chain.Judged(index, effective, now)) {
     Respond(item, index, 1,
             absl::StrCat("held back: ", item->chain.ineffective(index),
@@ -231,6 +235,7 @@ void Engine::Vacate(const std::string& key) {
   if (stopping_ && stopped_ &&
       std::none_of(resources_.begin(), resources_.end(),
                    [](const auto& entry) { return entry.second.busy; })) {
+    for (const auto& [name, item] : monitors_) Save(*item);
     parts_.loop.CancelTimer(stop_timer_);
     parts_.loop.Post(std::exchange(stopped_, nullptr));
     return;

@@ -47,6 +47,19 @@ struct Engine::Resource {
   std::vector<MonitorPtr> suppressed;
 };
 
+// A run for a person, on its way: who asked for what, and the action that does it.
+struct Engine::ManualRun {
+  ActionRequest request;
+  std::shared_ptr<Action> own;  // Of ACTION RESOURCE; else the responder's, kept by `item`.
+  MonitorPtr item;
+  size_t index = 0;
+  absl::Duration settle = absl::Seconds(15);
+  std::function<void(absl::StatusOr<v1::RunActionResponse>)> done;
+  bool asked = false;
+
+  Action& action() const { return own ? *own : *item->responders[index].action; }
+};
+
 struct Engine::Outlived {
   std::string attempt_id;
   std::string resource_key;

@@ -24,19 +24,6 @@ absl::StatusOr<std::pair<Engine::MonitorPtr, size_t>> Engine::FindResponder(
   return absl::NotFoundError(absl::StrCat("no responder '", name, "'", DidYouMean(name, known)));
 }
 
-// A run for a person, on its way: who asked for what, and the action that does it.
-struct Engine::ManualRun {
-  ActionRequest request;
-  std::shared_ptr<Action> own;  // Of ACTION RESOURCE; else the responder's, kept by `item`.
-  MonitorPtr item;
-  size_t index = 0;
-  absl::Duration settle = absl::Seconds(15);
-  std::function<void(absl::StatusOr<v1::RunActionResponse>)> done;
-  bool asked = false;
-
-  Action& action() const { return own ? *own : *item->responders[index].action; }
-};
-
 void Engine::RunManually(const v1::RunActionRequest& request,
                          std::function<void(absl::StatusOr<v1::RunActionResponse>)> done) {
   auto run = std::make_shared<ManualRun>();
@@ -69,13 +56,24 @@ void Engine::RunManually(const v1::RunActionRequest& request,
                    request.reason().empty() ? "" : ": ", request.reason()),
       0, request.user());
   if (run->item != nullptr) return AskManually(run);
+  std::erase_if(manual_runs_, [](const auto& old) { return old.expired(); });
+  manual_runs_.push_back(run);
   // The unit's own name is the throttle's key: it is known when systemd has answered.
   const auto ask = [this, alive = alive_, weak = std::weak_ptr<ManualRun>(run)] {
     const auto asked = weak.lock();
-    if (*alive && asked && !std::exchange(asked->asked, true)) AskManually(asked);
+    if (!*alive || !asked || asked->asked) return;
+    if (asked->own->Check().kind == Readiness::Kind::kWait) return;
+    asked->asked = true;
+    AskManually(asked);
   };
   run->own->Watch(ask);
-  parts_.loop.CallAfter(kLookAgain, [ask, run] { ask(); });
+  parts_.loop.CallAfter(kLookAgain, [alive = alive_, ask, run] {
+    ask();
+    if (!*alive || std::exchange(run->asked, true)) return;
+    v1::RunActionResponse response;
+    response.set_refused_because(run->own->Check().reason);
+    run->done(std::move(response));
+  });
 }
 
 void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
@@ -93,6 +91,10 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
     return run->done(std::move(response));
   }
   Occupy(key);
+  run->request.still_wanted = [this]() -> std::optional<std::string> {
+    if (stopping_ || parts_.services.IsStopping()) return "the agent or the system is stopping";
+    return std::nullopt;
+  };
   parts_.gate.Ask(run->request, [this, alive = alive_, run, key](GateAnswer answer) {
     if (!*alive) return;
     v1::RunActionResponse response;
@@ -112,6 +114,9 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
       StartManually(run, key, answer.attempt, std::move(response));
       return;
     }
+    if (answer.kind == GateAnswer::Kind::kObsolete) {
+      response.set_refused_because(answer.message);
+    }
     if (answer.kind == GateAnswer::Kind::kBusy) {
       response.set_refused_because("a request for this resource is being decided");
     }
@@ -122,6 +127,16 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
 
 void Engine::StartManually(const std::shared_ptr<ManualRun>& run, const std::string& key,
                            const Attempt& attempt, v1::RunActionResponse response) {
+  if (const std::optional<std::string> why = run->request.still_wanted()) {
+    response.set_allowed(false);
+    response.set_refused_because(*why);
+    FinishAttempt(attempt.id, {AttemptResult::kFailed, "Obsolete", *why, "nothing was done"},
+                  [this, run, key, response] {
+                    Vacate(key);
+                    run->done(response);
+                  });
+    return;
+  }
   Suppress(key);
   run->action().Run(
       attempt.start + attempt.timeout, RecorderOf(attempt.id),
@@ -163,8 +178,18 @@ void Engine::RunProbe(const std::string& health_set, const std::string& name,
     return done(absl::NotFoundError(
         absl::StrCat("no probe '", full_name, "'", DidYouMean(full_name, known))));
   }
+  const auto last = last_looks_.find(full_name);
+  if (found->second.config.has_notification() && last != last_looks_.end()) {
+    v1::RunProbeResponse response;  // Its last report: asking for it again is no new one.
+    *response.mutable_result() = last->second.result;
+    return done(std::move(response));
+  }
+  // Answers also when a reload drops the look; the first answer is the one that counts.
+  const std::shared_ptr<void> dropped(nullptr, [done](void*) {
+    done(absl::AbortedError("the look was dropped: the configuration has changed"));
+  });
   const absl::Status started =
-      scheduler_.LookNow(full_name, [definition = found->second, done](const Look& look) {
+      scheduler_.LookNow(full_name, [definition = found->second, done, dropped](const Look& look) {
         v1::RunProbeResponse response;
         *response.mutable_result() = ResultProto(definition, look);
         done(std::move(response));

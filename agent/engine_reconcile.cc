@@ -109,8 +109,10 @@ void Engine::AwaitUnit(const Attempt& attempt, Outlived& outlived) {
       if (*alive) CloseOutlived(id, end);
     });
   };
+  // Its job by number, where that was written; another one is somebody else's.
+  const uint32_t ours = static_cast<uint32_t>(NumberIn(attempt.effect, "job"));
   outlived.watch = parts_.services.WatchUnit(
-      attempt.resource, [this, id, close](const absl::StatusOr<UnitState>& state) {
+      attempt.resource, [this, id, close, ours](const absl::StatusOr<UnitState>& state) {
         const auto found = outlived_.find(id);
         if (found == outlived_.end()) return;
         if (!state.ok()) {
@@ -119,7 +121,7 @@ void Engine::AwaitUnit(const Attempt& attempt, Outlived& outlived) {
           }
           return;  // systemd can't be asked now: the deadline ends it.
         }
-        if (state->job_id != 0) {
+        if (state->job_id != 0 && (ours == 0 || state->job_id == ours)) {
           found->second->seen_running = true;
           found->second->job_id = state->job_id;
           return;
@@ -136,10 +138,11 @@ void Engine::AwaitUnit(const Attempt& attempt, Outlived& outlived) {
       });
   const absl::Duration left =
       std::max(absl::ZeroDuration(), attempt.timeout - parts_.ledger.AgeOf(attempt));
-  outlived.deadline = parts_.loop.CallAfter(left, [this, id, close] {
+  outlived.deadline = parts_.loop.CallAfter(left, [this, id, close, ours] {
     const auto found = outlived_.find(id);
     if (found == outlived_.end()) return;
-    if (found->second->job_id != 0) parts_.services.CancelJob(found->second->job_id);
+    if (ours != 0 && found->second->job_id == ours)
+      parts_.services.CancelJob(found->second->job_id);
     close(AttemptResult::kTimedOut, "TimedOut", "not known to have ended by its deadline");
   });
 }

@@ -326,7 +326,7 @@ TEST_F(EngineTest, AJobThatOutlivedTheAgentIsAwaitedAndNotDoubled) {
   world_.Sees("nginx.service") = Failed("nginx.service is failed");
   world_.RunFor(absl::Seconds(3));
   UnitState busy = Unit("activating");
-  busy.job_id = 7;
+  busy.job_id = world_.services.restarts()[0].job_id;
   world_.services.SetUnit("nginx.service", busy);
   world_.KillAgent();
   ASSERT_TRUE(world_.Configure(kUnit).ok());
@@ -370,6 +370,35 @@ TEST_F(EngineTest, ASettleShorterThanTheIntervalIsNoReasonToCallAnAttemptIneffec
   for (const v1::Event& event : world_.Events(v1::ResponderResult)) {
     EXPECT_EQ(event.responder_result().reason().find("did not help"), std::string::npos);
   }
+}
+
+TEST_F(EngineTest, SomebodyElsesJobIsNotTakenForOursAfterARestart) {
+  world_.services.SetUnit("nginx.service", Unit("failed", "signal"));
+  ASSERT_TRUE(world_.Configure(kUnit).ok());
+  world_.Sees("nginx.service") = Failed("nginx.service is failed");
+  world_.RunFor(absl::Seconds(3));
+  UnitState busy = Unit("activating");
+  busy.job_id = world_.services.restarts()[0].job_id + 1;
+  world_.services.SetUnit("nginx.service", busy);
+  world_.KillAgent();
+  world_.RunFor(absl::Minutes(5));
+  EXPECT_TRUE(world_.ledger->Unfinished().empty());
+  for (uint32_t cancelled : world_.services.cancelled_jobs()) EXPECT_NE(cancelled, busy.job_id);
+}
+
+TEST_F(EngineTest, AReloadDuringTheLastLookOfASettleLeavesTheResourceFree) {
+  ASSERT_TRUE(world_.Configure(kWeb).ok());
+  world_.Sees("web") = Failed("connection refused");
+  world_.RunFor(absl::Seconds(31));
+  ASSERT_EQ(Runs(), 1u);
+  std::string other = kWeb;
+  other.replace(other.find("timeout: \"1s\""), 13, "timeout: \"2s\"");
+  for (int second = 0; second < 30; ++second) {  // One of these reloads meets it.
+    ASSERT_TRUE(world_.Configure(second % 2 == 0 ? other : kWeb).ok());
+    world_.RunFor(absl::Seconds(1));
+  }
+  world_.RunFor(absl::Minutes(11));
+  EXPECT_EQ(Runs(), 2u);
 }
 
 TEST_F(EngineTest, AStepOfTheWallClockIsAnEvent) {

@@ -135,29 +135,63 @@ void StateStore::Put(const std::string& key, std::string value) {
   if (entry == value && !value.empty()) return;
   entry = value;
   if (value.empty()) entries_.erase(key);
-  worker_.Post([this, key, value = std::move(value)] {
-    const absl::Status status = Write(key, value);
-    bool say = false;
-    {
-      MutexLock lock(&mu_);
-      say = status.ok() == failing_;
-      failing_ = !status.ok();
-    }
-    if (!say) return;
-    if (status.ok()) {
-      LogInfo("state.db can be written again");
-    } else {
-      LogError(absl::StrCat("state can't be written: ", status.message()));
-    }
-  });
+  {
+    MutexLock lock(&dirty_mu_);
+    dirty_[key] = std::move(value);
+  }
+  Flush();
+}
+
+void StateStore::Flush() {
+  {
+    MutexLock lock(&dirty_mu_);
+    if (dirty_.empty() || flush_queued_) return;
+    flush_queued_ = true;
+  }
+  worker_.Post([this] { WriteDirty(); });
+}
+
+void StateStore::WriteDirty() {
+  Batch batch;
+  {
+    MutexLock lock(&dirty_mu_);
+    batch.swap(dirty_);
+    flush_queued_ = false;
+  }
+  const absl::Status status = WriteAll(batch);
+  bool say = false;
+  {
+    MutexLock lock(&dirty_mu_);
+    say = status.ok() == failing_;
+    failing_ = !status.ok();
+    if (!status.ok()) dirty_.merge(batch);  // What was put meanwhile is newer, and stays.
+  }
+  if (!say) return;
+  if (status.ok()) {
+    LogInfo("state.db can be written again");
+  } else {
+    LogError(absl::StrCat("state can't be written: ", status.message()));
+  }
 }
 
 absl::Status StateStore::PutNow(const std::string& key, absl::string_view value) {
+  MutexLock lock(&mu_);
   return Write(key, value);
 }
 
-absl::Status StateStore::Write(const std::string& key, absl::string_view value) {
+absl::Status StateStore::WriteAll(const Batch& batch) {
   MutexLock lock(&mu_);
+  RETURN_IF_ERROR(Exec(db_, "BEGIN IMMEDIATE", "state.db"));
+  absl::Status status;
+  for (const auto& [key, value] : batch) {
+    if (status.ok()) status = Write(key, value);
+  }
+  if (status.ok()) status = Exec(db_, "COMMIT", "state.db");
+  if (!status.ok()) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  return status;
+}
+
+absl::Status StateStore::Write(const std::string& key, absl::string_view value) {
   const char* sql = value.empty() ? "DELETE FROM state WHERE key=?1"
                                   : "INSERT OR REPLACE INTO state(key, value) VALUES(?1, ?2)";
   sqlite3_stmt* statement = nullptr;

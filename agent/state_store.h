@@ -29,9 +29,11 @@ class StateStore {
   // What was there at Open, and has been put since. Loop thread.
   const std::map<std::string, std::string>& entries() const { return entries_; }
   std::string Get(const std::string& key) const;
-  // Writes behind, in order; an empty value removes the key. A failure is logged once and the
-  // value is written again with the next change of its key.
-  void Put(const std::string& key, std::string value);
+  // Writes behind; an empty value removes the key. What is not yet written is one value a key, and
+  // goes to disk in one transaction, so that a slow disk makes no queue. A failure is logged once
+  // and what it concerned is written again with the next Put or Flush.
+  void Put(const std::string& key, std::string value) ABSL_LOCKS_EXCLUDED(dirty_mu_);
+  void Flush() ABSL_LOCKS_EXCLUDED(dirty_mu_);
   // Writes now, synced when it returns. Any thread but the loop's.
   absl::Status PutNow(const std::string& key, absl::string_view value);
 
@@ -39,14 +41,21 @@ class StateStore {
 
  private:
   StateStore(sqlite3* db, Worker& worker) : worker_(worker), db_(db) {}
-  absl::Status Write(const std::string& key, absl::string_view value) ABSL_LOCKS_EXCLUDED(mu_);
+  using Batch = std::map<std::string, std::string>;
+  absl::Status WriteAll(const Batch& batch) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Write(const std::string& key, absl::string_view value)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WriteDirty() ABSL_LOCKS_EXCLUDED(mu_, dirty_mu_);
 
   Worker& worker_;
   std::map<std::string, std::string> entries_;
   std::string damage_;
   Mutex mu_;
   sqlite3* const db_ ABSL_PT_GUARDED_BY(mu_);
-  bool failing_ ABSL_GUARDED_BY(mu_) = false;
+  Mutex dirty_mu_;  // Apart from mu_, which is held during a sync.
+  Batch dirty_ ABSL_GUARDED_BY(dirty_mu_);
+  bool flush_queued_ ABSL_GUARDED_BY(dirty_mu_) = false;
+  bool failing_ ABSL_GUARDED_BY(dirty_mu_) = false;
 };
 
 }  // namespace salve
