@@ -164,7 +164,8 @@ class Daemon {
     resolver_ = std::make_unique<Resolver>(loop_);
     http_ = std::make_unique<HttpClient>(loop_, *resolver_);
     worker_ = std::make_unique<ThreadWorker>();
-    ASSIGN_OR_RETURN(state_, StateStore::Open(options_.state_dir + "/state.db", *worker_));
+    state_worker_ = std::make_unique<ThreadWorker>();
+    ASSIGN_OR_RETURN(state_, StateStore::Open(options_.state_dir + "/state.db", *state_worker_));
 
     const std::string events_path = options_.state_dir + "/events.db";
     LedgerOptions ledger;
@@ -352,6 +353,7 @@ class Daemon {
     reader_.reset();
     events_.reset();
     worker_.reset();
+    state_worker_.reset();
   }
 
   const DaemonOptions options_;
@@ -365,7 +367,8 @@ class Daemon {
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<HttpClient> http_;
   std::unique_ptr<StateStore> state_;
-  std::unique_ptr<ThreadWorker> worker_;
+  std::unique_ptr<ThreadWorker> worker_;        // The ledger's.
+  std::unique_ptr<ThreadWorker> state_worker_;  // Its own: an attempt must not wait for state.db.
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<EventStore> events_;
   std::unique_ptr<EventReader> reader_;
