@@ -113,20 +113,20 @@ absl::StatusOr<ExitStatus> ListActions(Verb& verb, const ListOptions& options) {
 }  // namespace
 
 void AddActionVerbs(CLI::App& salvectl, Choice& choice) {
-  CLI::App* family = AddFamily(
-      salvectl, {"action", "Runs a recovery action, or lists the attempts", "salvectl action list"});
-  AddVerb(*family,
-          {"run",
-           "Runs a responder's action, or ACTION on RESOURCE, through the throttle and waits for "
-           "its end; exit 6 when refused, 1 when it failed",
-           "salvectl action run Web/NginxRestart\n"
-           "  salvectl action run RestartService nginx.service --reason 'new certificate'"},
-          choice, RunAction, [](CLI::App& verb, RunOptions& options) {
-            verb.add_option("TARGET", options.target, "SET/RESPONDER, or an action's name")
-                ->required();
-            verb.add_option("RESOURCE", options.resource, "What the action is to act on");
-            verb.add_option("--reason", options.reason, "Why; it is recorded");
-          });
+  CLI::App* family = AddFamily(salvectl, {"action", "Runs a recovery action, or lists the attempts",
+                                          "salvectl action list"});
+  AddVerb(
+      *family,
+      {"run",
+       "Runs a responder's action, or ACTION on RESOURCE, through the throttle and waits for "
+       "its end; exit 6 when refused, 1 when it failed",
+       "salvectl action run Web/NginxRestart\n"
+       "  salvectl action run RestartService nginx.service --reason 'new certificate'"},
+      choice, RunAction, [](CLI::App& verb, RunOptions& options) {
+        verb.add_option("TARGET", options.target, "SET/RESPONDER, or an action's name")->required();
+        verb.add_option("RESOURCE", options.resource, "What the action is to act on");
+        verb.add_option("--reason", options.reason, "Why; it is recorded");
+      });
   AddVerb(*family,
           {"list", "The attempts in the ledger, newest last", "salvectl action list --since 7d"},
           choice, ListActions, [](CLI::App& verb, ListOptions& options) {

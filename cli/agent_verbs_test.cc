@@ -65,7 +65,8 @@ TEST_F(ConfigVerbTest, ShowPrintsTheTextAsItIs) {
   EXPECT_EQ(Run({"config", "show"}).out,
             "server: \"web-1\"  # salve.textproto:1\nboot_grace: \"60s\"\n");
   EXPECT_EQ(Run({"config", "show", "-o", "jsonl"}).out,
-            R"({"Text":"server: \"web-1\"  # salve.textproto:1\nboot_grace: \"60s\""})" "\n");
+            R"({"Text":"server: \"web-1\"  # salve.textproto:1\nboot_grace: \"60s\""})"
+            "\n");
 }
 
 class VersionVerbTest : public SalvectlTest {};

@@ -47,10 +47,10 @@ void AddOptions(const CLI::App& app, bool is_root, Branches& branches,
       words.insert(words.end(), names.begin(), names.end());
       if (option->get_items_expected_max() == 0) continue;
       // An option of any text has nothing to offer: files are what bash falls back to.
-      absl::StrAppend(&branches.choices, "    ", absl::StrJoin(names, "|"), ") ",
-                      choices.empty() ? "COMPREPLY=(); return"
-                                      : absl::StrCat("words='", choices, "'; only=1"),
-                      " ;;\n");
+      absl::StrAppend(
+          &branches.choices, "    ", absl::StrJoin(names, "|"), ") ",
+          choices.empty() ? "COMPREPLY=(); return" : absl::StrCat("words='", choices, "'; only=1"),
+          " ;;\n");
     } else if (!choices.empty()) {
       words.push_back(choices);
     }

@@ -2,9 +2,8 @@
 #ifndef SALVE_CLI_COMPLETION_H_
 #define SALVE_CLI_COMPLETION_H_
 
-#include <string>
-
 #include <CLI/CLI.hpp>
+#include <string>
 
 namespace salve {
 

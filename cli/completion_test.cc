@@ -41,7 +41,8 @@ TEST_F(CompletionTest, OffersTheVerbsOwnOptionsAndThoseOfAll) {
 
 TEST_F(CompletionTest, OffersTheWordsThatAnOptionIsLimitedTo) {
   EXPECT_EQ(Complete("salvectl health -o js"), "json jsonl");
-  EXPECT_EQ(Complete("salvectl events --channel Mon"), "MonitorDefinition MonitorResult Monitoring");
+  EXPECT_EQ(Complete("salvectl events --channel Mon"),
+            "MonitorDefinition MonitorResult Monitoring");
   EXPECT_EQ(Complete("salvectl completion z"), "zsh");
 }
 
@@ -55,8 +56,8 @@ TEST_F(CompletionTest, TheScriptForZshIsTheSameFunction) {
   EXPECT_EQ(zsh.find("#compdef salvectl\n"), 0);
   EXPECT_NE(zsh.find("bashcompinit"), std::string::npos);
   EXPECT_EQ(zsh.substr(zsh.find("_salvectl() {")),
-            Run({"completion", "bash"}).out.substr(
-                Run({"completion", "bash"}).out.find("_salvectl() {")));
+            Run({"completion", "bash"})
+                .out.substr(Run({"completion", "bash"}).out.find("_salvectl() {")));
 }
 
 TEST_F(CompletionTest, KnowsOnlyBashAndZsh) { EXPECT_EQ(Run({"completion", "fish"}).status, 2); }

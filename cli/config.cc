@@ -58,8 +58,9 @@ void AddConfigVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& worl
             });
   }
   AddVerb(*family,
-          {"reload", "Has the agent read its configuration again; one that is refused changes "
-                     "nothing",
+          {"reload",
+           "Has the agent read its configuration again; one that is refused changes "
+           "nothing",
            "salvectl config reload"},
           choice, ReloadConfig, BindNothing);
   AddVerb(*family,

@@ -59,8 +59,7 @@ absl::StatusOr<ExitStatus> Evaluate(Verb& verb, const EvaluationOptions& options
     queries = &file;
   }
   try {
-    return static_cast<ExitStatus>(
-        EvaluateThrottle(evaluation, *queries, verb.output.out(), err));
+    return static_cast<ExitStatus>(EvaluateThrottle(evaluation, *queries, verb.output.out(), err));
   } catch (const std::ios_base::failure& failure) {  // A folder, a broken disk.
     return CannotRead(options.queries, failure.code().message().c_str());
   }

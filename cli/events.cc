@@ -70,21 +70,22 @@ absl::StatusOr<v1::QueryEventsRequest> RequestOf(const EventsOptions& options, c
 
 Cell LevelCell(v1::Level level) {
   switch (level) {
-    case v1::Error: return Cell("Error", Colour::kRed);
-    case v1::Warning: return Cell("Warning", Colour::kYellow);
-    default: return Cell(v1::Level_Name(level));
+    case v1::Error:
+      return Cell("Error", Colour::kRed);
+    case v1::Warning:
+      return Cell("Warning", Colour::kYellow);
+    default:
+      return Cell(v1::Level_Name(level));
   }
 }
 
 void AddEvent(const v1::Event& event, const Verb& verb, Table& table) {
   const absl::TimeZone zone = verb.world.time_zone;
   const bool has_both = !event.health_set().empty() && !event.name().empty();
-  const std::string item =
-      absl::StrCat(event.health_set(), has_both ? "/" : "", event.name());
+  const std::string item = absl::StrCat(event.health_set(), has_both ? "/" : "", event.name());
   table.AddRow({absl::FormatTime("%Y-%m-%d %H:%M:%E3S", TimeOf(event.time()), zone),
                 LevelCell(event.level()), v1::Channel_Name(event.channel()),
-                absl::StrCat(event.event_id()), item.empty() ? "-" : item,
-                Describe(event, zone)});
+                absl::StrCat(event.event_id()), item.empty() ? "-" : item, Describe(event, zone)});
 }
 
 Table NewEventTable(const Output& output, std::vector<size_t> widths_min = {}) {
@@ -116,7 +117,9 @@ absl::StatusOr<ExitStatus> Events(Verb& verb, const EventsOptions& options) {
   if (options.follow) return Follow(request, verb);
   ASSIGN_OR_RETURN(const v1::QueryEventsResponse response, verb.agent.QueryEvents(request));
   switch (verb.output.format()) {
-    case Format::kJson: verb.output.PrintWithEvents(response); break;
+    case Format::kJson:
+      verb.output.PrintWithEvents(response);
+      break;
     case Format::kJsonl:
       for (const v1::Event& event : response.events()) verb.output.Print(event);
       break;

@@ -40,14 +40,15 @@ TEST_F(EventsVerbTest, ShowsEachEventOnOneLine) {
   *response.add_events() = AgentStarted();
   agent_.query_events.Say(response);
 
-  EXPECT_EQ(Run({"events"}).out,
-            "TIME                     LEVEL        CHANNEL             ID    ITEM              "
-            "MESSAGE\n"
-            "2026-11-21 09:59:57.944  Warning      RecoveryActionLogs  2051  Web/NginxRestart  " +
-                Describe(RestartRefused(), absl::UTCTimeZone()) +
-                "\n"
-                "2026-11-21 09:59:58.000  Information  Agent               1     salved            " +
-                Describe(AgentStarted(), absl::UTCTimeZone()) + "\n");
+  EXPECT_EQ(
+      Run({"events"}).out,
+      "TIME                     LEVEL        CHANNEL             ID    ITEM              "
+      "MESSAGE\n"
+      "2026-11-21 09:59:57.944  Warning      RecoveryActionLogs  2051  Web/NginxRestart  " +
+          Describe(RestartRefused(), absl::UTCTimeZone()) +
+          "\n"
+          "2026-11-21 09:59:58.000  Information  Agent               1     salved            " +
+          Describe(AgentStarted(), absl::UTCTimeZone()) + "\n");
 }
 
 TEST_F(EventsVerbTest, JsonlIsOneFlatObjectALine) {
@@ -68,17 +69,34 @@ TEST_F(EventsVerbTest, JsonIsOneValueWithAllOfThem) {
   *response.add_events() = AgentStarted();
   agent_.query_events.SayInTurn({response, v1::QueryEventsResponse()});
 
-  EXPECT_EQ(Run({"events", "-o", "json"}).out,
-            "{\n \"Events\": [\n  " + EventToJson(RestartRefused()) + ",\n  " +
-                EventToJson(AgentStarted()) + "\n ]\n}\n");
+  EXPECT_EQ(Run({"events", "-o", "json"}).out, "{\n \"Events\": [\n  " +
+                                                   EventToJson(RestartRefused()) + ",\n  " +
+                                                   EventToJson(AgentStarted()) + "\n ]\n}\n");
   EXPECT_EQ(Run({"events", "-o", "json"}).out, "{\n \"Events\": []\n}\n");
 }
 
 TEST_F(EventsVerbTest, AsksForWhatWasSaid) {
-  const Ended ended =
-      Run({"events", "--channel", "recoveryactionlogs", "--channel", "Agent", "--since",
-           "2026-11-21 09:00", "--until", "10m", "--event-id", "2050", "--event-id", "2051",
-           "--set", "Web", "--name", "NginxRestart", "--incident", "0193", "-n", "5"});
+  const Ended ended = Run({"events",
+                           "--channel",
+                           "recoveryactionlogs",
+                           "--channel",
+                           "Agent",
+                           "--since",
+                           "2026-11-21 09:00",
+                           "--until",
+                           "10m",
+                           "--event-id",
+                           "2050",
+                           "--event-id",
+                           "2051",
+                           "--set",
+                           "Web",
+                           "--name",
+                           "NginxRestart",
+                           "--incident",
+                           "0193",
+                           "-n",
+                           "5"});
 
   EXPECT_EQ(ended.err, "");
   const v1::QueryEventsRequest asked = agent_.query_events.asked();
@@ -138,6 +156,7 @@ TEST_F(EventsVerbTest, FollowPrintsEachUntilTheInterruptAndEndsWithZero) {
       if (std::count(text.begin(), text.end(), '\n') == 2) eventfd_write(interrupt_, 1);
       return 0;
     }
+
    private:
     const int interrupt_;
   } watching(interrupt_);
@@ -161,7 +180,8 @@ TEST_F(EventsVerbTest, FollowAlignsItsTableFromTheFirstLineOn) {
 
   const Ended ended = Run({"events", "--follow"});
 
-  EXPECT_EQ(ended.out.find("TIME                     LEVEL        CHANNEL                ID    "), 0)
+  EXPECT_EQ(ended.out.find("TIME                     LEVEL        CHANNEL                ID    "),
+            0)
       << ended.out;
 }
 

@@ -21,15 +21,22 @@ enum class ExitStatus : int {
 // The exit status of a call, or of salvectl's own check, that ended with `status`.
 inline ExitStatus ExitStatusOf(const absl::Status& status) {
   switch (status.code()) {
-    case absl::StatusCode::kOk: return ExitStatus::kDone;
-    case absl::StatusCode::kInvalidArgument: return ExitStatus::kUsage;
-    case absl::StatusCode::kFailedPrecondition: return ExitStatus::kPrecondition;
-    case absl::StatusCode::kNotFound: return ExitStatus::kNotFound;
+    case absl::StatusCode::kOk:
+      return ExitStatus::kDone;
+    case absl::StatusCode::kInvalidArgument:
+      return ExitStatus::kUsage;
+    case absl::StatusCode::kFailedPrecondition:
+      return ExitStatus::kPrecondition;
+    case absl::StatusCode::kNotFound:
+      return ExitStatus::kNotFound;
     case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated: return ExitStatus::kPermission;
+    case absl::StatusCode::kUnauthenticated:
+      return ExitStatus::kPermission;
     case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded: return ExitStatus::kUnreachable;
-    default: return ExitStatus::kInternal;
+    case absl::StatusCode::kDeadlineExceeded:
+      return ExitStatus::kUnreachable;
+    default:
+      return ExitStatus::kInternal;
   }
 }
 

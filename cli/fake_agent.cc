@@ -39,8 +39,7 @@ void WaitForTheEnd(grpc::ServerContext* context) {
 }
 
 grpc::Status StatusOf(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::string(status.message()));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
 }
 
 template <typename Request, typename Response>
@@ -57,10 +56,10 @@ grpc::Status Give(Shared& shared, FakeMethod<Request, Response> FakeAnswers::*me
 }
 
 // A method of a service that gives the canned answer.
-#define FAKE_METHOD(name, member, Request, Response)                                  \
-  grpc::Status name(grpc::ServerContext* context, const v1::Request* request,         \
-                    v1::Response* response) override {                                \
-    return Give(shared, &FakeAnswers::member, context, request, response);            \
+#define FAKE_METHOD(name, member, Request, Response)                          \
+  grpc::Status name(grpc::ServerContext* context, const v1::Request* request, \
+                    v1::Response* response) override {                        \
+    return Give(shared, &FakeAnswers::member, context, request, response);    \
   }
 
 struct Health final : v1::HealthService::Service {

@@ -27,7 +27,8 @@ absl::StatusOr<ExitStatus> Health(Verb& verb, const HealthOptions& options) {
   v1::GetServerHealthRequest request;
   request.set_health_set(options.health_set);
   ASSIGN_OR_RETURN(const v1::GetServerHealthResponse health, verb.agent.GetServerHealth(request));
-  const ExitStatus status = health.state() == "HEALTHY" ? ExitStatus::kDone : ExitStatus::kUnhealthy;
+  const ExitStatus status =
+      health.state() == "HEALTHY" ? ExitStatus::kDone : ExitStatus::kUnhealthy;
   if (!verb.output.is_table()) {
     verb.output.PrintList(health, health.health_sets());
     return status;

@@ -62,8 +62,7 @@ TEST_F(HealthVerbTest, ASetMayBeNamedLikeAVerb) {
 }
 
 TEST_F(HealthVerbTest, AnUnknownSetIsNotFound) {
-  agent_.get_server_health.Say(
-      absl::NotFoundError("no health set 'Wbe' (did you mean 'Web'?)"));
+  agent_.get_server_health.Say(absl::NotFoundError("no health set 'Wbe' (did you mean 'Web'?)"));
 
   const Ended ended = Run({"health", "Wbe"});
 
@@ -114,8 +113,9 @@ TEST_F(HealthVerbTest, JsonIsOneIndentedValue) {
 
   const Ended ended = Run({"health", "-o", "json"});
 
-  EXPECT_EQ(ended.out, "{\n \"Server\": \"web-1\",\n \"State\": \"HEALTHY\",\n"
-                       " \"HealthSets\": []\n}\n");
+  EXPECT_EQ(ended.out,
+            "{\n \"Server\": \"web-1\",\n \"State\": \"HEALTHY\",\n"
+            " \"HealthSets\": []\n}\n");
   EXPECT_EQ(ended.status, 0);
 }
 

@@ -1,14 +1,14 @@
 // salvectl: hands the real surroundings to RunSalvectl.
+#include <pwd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
 #include <vector>
-
-#include <pwd.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "agent/configuration.h"
 #include "base/clock.h"

@@ -39,9 +39,8 @@ absl::StatusOr<ExitStatus> ListMonitors(Verb& verb, const ListOptions& options) 
 void AddMonitorVerbs(CLI::App& salvectl, Choice& choice) {
   CLI::App* family =
       AddFamily(salvectl, {"monitor", "Lists the monitors", "salvectl monitor list"});
-  AddVerb(*family,
-          {"list", "Their states, probes and open incidents", "salvectl monitor list Web"}, choice,
-          ListMonitors, [](CLI::App& verb, ListOptions& options) {
+  AddVerb(*family, {"list", "Their states, probes and open incidents", "salvectl monitor list Web"},
+          choice, ListMonitors, [](CLI::App& verb, ListOptions& options) {
             verb.add_option("SET", options.health_set, "One health set. Default: all");
           });
 }

@@ -28,7 +28,9 @@ std::string ToJson(const google::protobuf::Message& message, bool indented);
 // A message with a field `events` that is printed as `Events`; its events are given as the channels
 // write them: flat, the envelope's and the content's fields side by side (channels/event_json.h).
 template <typename Message>
-concept HasEvents = requires(Message message) { message.events(0).record_id(); };
+concept HasEvents = requires(Message message) {
+  message.events(0).record_id();
+};
 
 class Output {
  public:

@@ -26,16 +26,16 @@ absl::StatusOr<ExitStatus> ListProbes(Verb& verb, const ListOptions& options) {
       {"PROBE", "TYPE", "EVERY", "LAST", "WHEN", "TOOK", "LOOKS", "SKIPPED", "ERROR"});
   for (const v1::ProbeStatus& probe : list.probes()) {
     const v1::ProbeResultEvent& last = probe.last();
-    const std::string result = !probe.enabled() ? "disabled" : probe.has_last() ? last.result_type()
-                                                                               : "-";
-    table.AddRow({absl::StrCat(probe.health_set(), "/", probe.name()), probe.type_name(),
-                  probe.interval_seconds() > 0
-                      ? ShortDuration(absl::Seconds(probe.interval_seconds()))
-                      : "-",
-                  StateCell(result),
-                  Ago(last.has_execution_start_time(), last.execution_start_time(), verb),
-                  probe.has_last() ? ShortDuration(absl::Milliseconds(last.duration_ms())) : "-",
-                  absl::StrCat(probe.looks()), absl::StrCat(probe.skipped()), last.error()});
+    const std::string result = !probe.enabled()   ? "disabled"
+                               : probe.has_last() ? last.result_type()
+                                                  : "-";
+    table.AddRow(
+        {absl::StrCat(probe.health_set(), "/", probe.name()), probe.type_name(),
+         probe.interval_seconds() > 0 ? ShortDuration(absl::Seconds(probe.interval_seconds()))
+                                      : "-",
+         StateCell(result), Ago(last.has_execution_start_time(), last.execution_start_time(), verb),
+         probe.has_last() ? ShortDuration(absl::Milliseconds(last.duration_ms())) : "-",
+         absl::StrCat(probe.looks()), absl::StrCat(probe.skipped()), last.error()});
   }
   table.Flush(verb.output.out());
   return ExitStatus::kDone;

@@ -85,9 +85,14 @@ TEST_F(SalvectlTest, SaysWhatIsMissingOrTooMuch) {
             "salvectl: throttle: a verb is missing; see 'salvectl throttle --help'\n");
   EXPECT_EQ(Run({"probe", "run"}).err,
             "salvectl: probe run: SET/NAME is required; see 'salvectl probe run --help'\n");
-  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{
-           {}, {"throttle"}, {"probe", "run"}, {"health", "a", "b"}, {"-o"}, {"-x"},
-           {"health", "-o", "xml"}}) {
+  for (const std::vector<std::string>& args :
+       std::vector<std::vector<std::string>>{{},
+                                             {"throttle"},
+                                             {"probe", "run"},
+                                             {"health", "a", "b"},
+                                             {"-o"},
+                                             {"-x"},
+                                             {"health", "-o", "xml"}}) {
     const Ended ended = Run(args);
     EXPECT_EQ(ended.status, 2);
     EXPECT_EQ(ended.out, "");

@@ -46,15 +46,18 @@ absl::Status TryToOpen(const std::string& path) {
   const std::string what = absl::StrCat("cannot connect to ", path, ": ");
   switch (error) {
     case 0:
-    case EAGAIN: return absl::OkStatus();  // EAGAIN: busy, but there.
-    case ENOENT: return absl::UnavailableError(absl::StrCat(what, "no such file; ", kIsItRunning));
+    case EAGAIN:
+      return absl::OkStatus();  // EAGAIN: busy, but there.
+    case ENOENT:
+      return absl::UnavailableError(absl::StrCat(what, "no such file; ", kIsItRunning));
     case ECONNREFUSED:
       return absl::UnavailableError(absl::StrCat(what, "nobody listens there; ", kIsItRunning));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(
           absl::StrCat(what, "permission denied; is your user in the group salve?"));
-    default: return absl::UnavailableError(absl::StrCat(what, strerror(error)));
+    default:
+      return absl::UnavailableError(absl::StrCat(what, strerror(error)));
   }
 }
 
@@ -78,7 +81,8 @@ gpr_timespec DeadlineIn(absl::Duration d) {
 
 absl::Status StatusOf(const grpc::Status& status, absl::Duration timeout) {
   switch (status.error_code()) {
-    case grpc::StatusCode::OK: return absl::OkStatus();
+    case grpc::StatusCode::OK:
+      return absl::OkStatus();
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return absl::DeadlineExceededError(
           absl::StrCat("no answer within ", absl::FormatDuration(timeout)));
@@ -169,8 +173,8 @@ absl::Status Session::Connect() {
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 500);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
     arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
-    connection_ = std::make_unique<Connection>(grpc::CreateCustomChannel(
-        TargetOf(path), grpc::InsecureChannelCredentials(), arguments));
+    connection_ = std::make_unique<Connection>(
+        grpc::CreateCustomChannel(TargetOf(path), grpc::InsecureChannelCredentials(), arguments));
     return absl::OkStatus();
   }
   return status;
@@ -197,8 +201,7 @@ absl::StatusOr<v1::ListMonitorsResponse> Session::ListMonitors(const v1::ListReq
   return Call(connection_->health, &v1::HealthService::Stub::ListMonitors, request, timeout());
 }
 
-absl::StatusOr<v1::ListRespondersResponse> Session::ListResponders(
-    const v1::ListRequest& request) {
+absl::StatusOr<v1::ListRespondersResponse> Session::ListResponders(const v1::ListRequest& request) {
   RETURN_IF_ERROR(Connect());
   return Call(connection_->health, &v1::HealthService::Stub::ListResponders, request, timeout());
 }
@@ -237,8 +240,7 @@ absl::StatusOr<v1::GetThrottleStateResponse> Session::GetThrottleState(
 absl::StatusOr<v1::CheckThrottleResponse> Session::CheckThrottle(
     const v1::CheckThrottleRequest& request) {
   RETURN_IF_ERROR(Connect());
-  return Call(connection_->throttle, &v1::ThrottleService::Stub::CheckThrottle, request,
-              timeout());
+  return Call(connection_->throttle, &v1::ThrottleService::Stub::CheckThrottle, request, timeout());
 }
 
 absl::StatusOr<v1::ListThrottleConfigResponse> Session::ListThrottleConfig(

@@ -19,8 +19,8 @@ struct Surroundings {
   absl::TimeZone time_zone = absl::UTCTimeZone();
   std::map<std::string, std::string> environment;  // SALVE_SOCKET and NO_COLOR are looked at.
   bool out_is_terminal = false;
-  std::string user;     // Who says so, in the agent's records.
-  std::string version;  // salvectl's own.
+  std::string user;                       // Who says so, in the agent's records.
+  std::string version;                    // salvectl's own.
   std::string run_dir = "/run/salve";     // Where the agent's sockets are.
   std::string config_dir = "/etc/salve";  // What `config check` looks at by default.
 

@@ -13,11 +13,16 @@ constexpr size_t kGap = 2;  // Blanks between columns.
 
 absl::string_view EscapeOf(Colour colour) {
   switch (colour) {
-    case Colour::kNone: return "";
-    case Colour::kGreen: return "\x1b[32m";
-    case Colour::kYellow: return "\x1b[33m";
-    case Colour::kRed: return "\x1b[31m";
-    case Colour::kFaint: return "\x1b[2m";
+    case Colour::kNone:
+      return "";
+    case Colour::kGreen:
+      return "\x1b[32m";
+    case Colour::kYellow:
+      return "\x1b[33m";
+    case Colour::kRed:
+      return "\x1b[31m";
+    case Colour::kFaint:
+      return "\x1b[2m";
   }
   return "";
 }

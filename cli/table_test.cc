@@ -82,7 +82,9 @@ TEST(TableTest, PrintsNothingWithoutRows) {
 TEST(TableTest, ATerminalsEscapesFromOutsideAreWrittenOut) {
   EXPECT_EQ(Printable("a\nb\tc"), "a\\nb\\tc");
   EXPECT_EQ(Printable("\x1b[31mred\x7f"), "\\x1b[31mred\\x7f");
-  EXPECT_EQ(Printable("\xC2\x9B" "31m"), "\\x9b31m");  // U+009B: one byte longer than ESC [.
+  EXPECT_EQ(Printable("\xC2\x9B"
+                      "31m"),
+            "\\x9b31m");  // U+009B: one byte longer than ESC [.
   EXPECT_EQ(Printable("\xC2\x9F|\xC2\xA0|é"), "\\x9f|\xC2\xA0|é");
   EXPECT_EQ(Printable("\xC2"), "\xC2");
 }

@@ -166,7 +166,8 @@ TEST_F(ThrottleVerbTest, CheckEndsWithZeroWhenItWouldBeAllowed) {
 TEST_F(ThrottleVerbTest, CheckInJsonEndsWithTheSameStatus) {
   const Ended ended = Run({"throttle", "check", "RestartService", "x", "-o", "jsonl"});
 
-  EXPECT_EQ(ended.out, R"({"Passed":false,"ChecksFailed":[],"Message":""})" "\n");
+  EXPECT_EQ(ended.out, R"({"Passed":false,"ChecksFailed":[],"Message":""})"
+                       "\n");
   EXPECT_EQ(ended.status, 6);
 }
 

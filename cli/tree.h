@@ -2,11 +2,10 @@
 #ifndef SALVE_CLI_TREE_H_
 #define SALVE_CLI_TREE_H_
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include "cli/surroundings.h"
 #include "cli/verb.h"

@@ -3,14 +3,13 @@
 #ifndef SALVE_CLI_VERB_H_
 #define SALVE_CLI_VERB_H_
 
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"

@@ -19,12 +19,18 @@ bool IsNever(absl::Time t) { return t >= absl::FromUnixSeconds(253402214400); }
 
 std::optional<absl::Duration> UnitOf(char letter) {
   switch (letter) {
-    case 's': return absl::Seconds(1);
-    case 'm': return absl::Minutes(1);
-    case 'h': return absl::Hours(1);
-    case 'd': return kDay;
-    case 'w': return 7 * kDay;
-    default: return std::nullopt;
+    case 's':
+      return absl::Seconds(1);
+    case 'm':
+      return absl::Minutes(1);
+    case 'h':
+      return absl::Hours(1);
+    case 'd':
+      return kDay;
+    case 'w':
+      return 7 * kDay;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -51,8 +57,7 @@ std::optional<absl::Duration> ParseAgo(absl::string_view text) {
 
 }  // namespace
 
-absl::StatusOr<absl::Time> ParseWhen(absl::string_view text, absl::Time now,
-                                     absl::TimeZone zone) {
+absl::StatusOr<absl::Time> ParseWhen(absl::string_view text, absl::Time now, absl::TimeZone zone) {
   if (std::optional<absl::Duration> ago = ParseAgo(text)) return now - *ago;
   constexpr std::array<absl::string_view, 4> kFormats = {
       absl::string_view("%Y-%m-%d%ET%H:%M:%E*S%Ez"), "%Y-%m-%d %H:%M:%E*S", "%Y-%m-%d %H:%M",
