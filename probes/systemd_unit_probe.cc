@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "base/unit_name.h"
 #include "probes/field_checks.h"
 
 namespace salve {
@@ -19,18 +19,6 @@ namespace {
 constexpr size_t kUnitNameBytesMax = 255;
 constexpr const char* kActiveStates[] = {"active", "reloading",  "inactive",
                                          "failed", "activating", "deactivating"};
-constexpr const char* kUnitTypes[] = {".service",   ".socket", ".device", ".mount",
-                                      ".automount", ".swap",   ".target", ".path",
-                                      ".timer",     ".slice",  ".scope"};
-
-// "nginx" means "nginx.service"; "php8.2-fpm" too.
-std::string WithUnitType(const std::string& name) {
-  for (const char* type : kUnitTypes) {
-    if (absl::EndsWith(name, type)) return name;
-  }
-  return name + ".service";
-}
-
 class SystemdUnitProbe final : public Probe {
  public:
   SystemdUnitProbe(std::string unit, std::vector<std::string> expected, EventLoop& loop,
@@ -134,7 +122,7 @@ absl::StatusOr<std::unique_ptr<Probe>> NewSystemdUnitProbe(const config::Systemd
   RETURN_IF_ERROR(CheckSystemdUnitProbe(config));
   std::vector<std::string> expected(config.expected_state().begin(), config.expected_state().end());
   if (expected.empty()) expected = {"active", "reloading"};
-  return std::make_unique<SystemdUnitProbe>(WithUnitType(config.unit()), std::move(expected), loop,
+  return std::make_unique<SystemdUnitProbe>(UnitName(config.unit()), std::move(expected), loop,
                                             services);
 }
 
