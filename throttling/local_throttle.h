@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "throttling/attempt.h"
 #include "throttling/limits.h"
-#include "throttling/xml_text.h"
+#include "config/xml_text.h"
 
 namespace salve {
 

@@ -1,6 +1,6 @@
-// Text for XML results: times, escaping, UTF-8. Pure.
-#ifndef SALVE_THROTTLING_XML_TEXT_H_
-#define SALVE_THROTTLING_XML_TEXT_H_
+// Text for XML: times, escaping, UTF-8. Pure.
+#ifndef SALVE_CONFIG_XML_TEXT_H_
+#define SALVE_CONFIG_XML_TEXT_H_
 
 #include <cstddef>
 #include <string>
@@ -22,4 +22,4 @@ size_t Utf8Length(absl::string_view text);
 
 }  // namespace salve
 
-#endif  // SALVE_THROTTLING_XML_TEXT_H_
+#endif  // SALVE_CONFIG_XML_TEXT_H_

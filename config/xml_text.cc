@@ -1,4 +1,4 @@
-#include "throttling/xml_text.h"
+#include "config/xml_text.h"
 
 #include "absl/strings/str_cat.h"
 
