@@ -1,8 +1,8 @@
 #include "throttling/coordinator.h"
 
 #include "absl/strings/str_cat.h"
-#include "throttling/local_throttle.h"
 #include "config/xml_text.h"
+#include "throttling/local_throttle.h"
 
 namespace salve {
 
@@ -26,8 +26,8 @@ std::string GroupResultXml(const Limits& limits, const GroupVerdict& verdict, ab
 
 void JudgeGroupLimits(const Limits& limits, const KeyHistory& history, absl::Duration now,
                       GroupVerdict& verdict) {
-  const Limits as_local = {limits.enabled,          limits.group_minimum_minutes, -1,
-                           limits.group_max_in_day, -1,                           -1};
+  const Limits as_local = {
+      limits.enabled, limits.group_minimum_minutes, -1, limits.group_max_in_day, -1, -1};
   const LocalVerdict local = CheckLocal(as_local, history, now);
   verdict.passed = local.passed;
   verdict.failed.clear();

@@ -19,6 +19,8 @@ class FakeCoordinator final : public Coordinator {
   absl::Duration answer_after;                  // How long it thinks.
   std::vector<std::string> reserved, released;  // Ids of attempts.
   int checks = 0;
+  std::vector<GroupMember> members;
+  Freed freed;
 
   void Reserve(const GroupRequest& request, GroupDone done) override {
     if (verdict.passed) reserved.push_back(request.attempt.id);
@@ -29,6 +31,16 @@ class FakeCoordinator final : public Coordinator {
     Answer(std::move(done));
   }
   void Release(const Attempt& attempt) override { released.push_back(attempt.id); }
+  void ListServers(
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<GroupMember>>)> done) override {
+    loop_.Post([done = std::move(done), members = members]() mutable { done(std::move(members)); });
+  }
+  void ForgetServer(const std::string& name, absl::AnyInvocable<void(absl::Status)> done) override {
+    std::erase_if(members, [&](const GroupMember& member) { return member.name == name; });
+    loop_.Post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
+  }
+  void OnFreed(Freed listener) override { freed = std::move(listener); }
+  absl::Status Health() const override { return absl::OkStatus(); }
 
  private:
   void Answer(GroupDone done) {

@@ -36,6 +36,26 @@ void KeepLocalVerdict(LocalVerdict verdict, GateAnswer& answer) {
   answer.local = std::move(verdict);
 }
 
+// Of a dry check, which asks the group even where the local limits have refused.
+void AddGroupRefusal(const ActionRequest& request, const GroupVerdict& verdict,
+                     GateAnswer& answer) {
+  const bool locally_passed = answer.failed.empty();
+  answer.kind = GateAnswer::Kind::kRefused;
+  answer.failed.insert(answer.failed.end(), verdict.failed.begin(), verdict.failed.end());
+  answer.explained.insert(answer.explained.end(), verdict.explained.begin(),
+                          verdict.explained.end());
+  if (verdict.retry_in == absl::InfiniteDuration()) {
+    answer.retry_in.reset();
+  } else if (locally_passed || answer.retry_in.has_value()) {
+    answer.retry_in = std::max(verdict.retry_in, answer.retry_in.value_or(verdict.retry_in));
+  }
+  // The engine says what refuses first.
+  if (locally_passed) {
+    answer.message =
+        RefusalMessage(request.action, request.resource, request.requester, verdict.failed);
+  }
+}
+
 }  // namespace
 
 struct Gate::Decision {
@@ -87,13 +107,15 @@ void Gate::CheckLocally(const ActionRequest& request, bool real_attempt, GateAns
     return;
   }
   const Ledger& ledger = *parts_.ledger;
-  LocalVerdict verdict = CheckLocal(answer.effective->limits,
-                                    ledger.History(request.action, request.resource), ledger.Now());
+  const KeyHistory& history = ledger.History(request.action, request.resource);
+  const absl::Duration now = ledger.Now();
+  LocalVerdict verdict = CheckLocal(answer.effective->limits, history, now);
+  if (!real_attempt) answer.explained = ExplainFailed(verdict, history, now);
   answer.local_xml = LocalResultXml(verdict, ledger.WallOfOrigin(), real_attempt);
   answer.failed.assign(verdict.failed.begin(), verdict.failed.end());
   answer.retry_in.reset();
   if (!verdict.passed && verdict.retry_at != absl::InfiniteDuration()) {
-    answer.retry_in = verdict.retry_at - ledger.Now();
+    answer.retry_in = verdict.retry_at - now;
   }
   KeepLocalVerdict(std::move(verdict), answer);
 }
@@ -130,7 +152,9 @@ void Gate::OnGroupVerdict(DecisionPtr decision, GroupVerdict verdict) {
   GateAnswer& answer = decision->answer;
   if (!verdict.passed) {
     answer.failed.assign(verdict.failed.begin(), verdict.failed.end());
-    if (verdict.retry_in != absl::InfiniteDuration()) answer.retry_in = verdict.retry_in;
+    if (verdict.retry_in != absl::InfiniteDuration()) {
+      answer.retry_in = verdict.retry_in + verdict.retry_spread;
+    }
     answer.group = std::move(verdict);
     return Refuse(std::move(decision));
   }
@@ -224,7 +248,7 @@ GateAnswer Gate::DryCheckLocal(const ActionRequest& request) const {
 
 void Gate::DryCheck(const ActionRequest& request, GateDone done) {
   GateAnswer answer = DryCheckLocal(request);
-  if (!answer.failed.empty()) {
+  if (!answer.effective.has_value()) {
     parts_.loop->Post([alive = std::weak_ptr<bool>(alive_), done = std::move(done),
                        answer = std::move(answer)]() mutable {
       if (!alive.expired()) done(std::move(answer));
@@ -238,13 +262,7 @@ void Gate::DryCheck(const ActionRequest& request, GateDone done) {
       group, [alive = std::weak_ptr<bool>(alive_), request, answer = std::move(answer),
               done = std::move(done)](GroupVerdict verdict) mutable {
         if (alive.expired()) return;
-        if (!verdict.passed) {
-          answer.kind = GateAnswer::Kind::kRefused;
-          answer.failed.assign(verdict.failed.begin(), verdict.failed.end());
-          if (verdict.retry_in != absl::InfiniteDuration()) answer.retry_in = verdict.retry_in;
-          answer.message =
-              RefusalMessage(request.action, request.resource, request.requester, answer.failed);
-        }
+        if (!verdict.passed) AddGroupRefusal(request, verdict, answer);
         answer.group = std::move(verdict);
         done(std::move(answer));
       });

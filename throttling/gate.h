@@ -20,6 +20,7 @@
 #include "channels/event_log.h"
 #include "config/config.pb.h"
 #include "throttling/coordinator.h"
+#include "throttling/failed_check.h"
 #include "throttling/ledger.h"
 #include "throttling/limits.h"
 #include "throttling/local_throttle.h"
@@ -62,10 +63,11 @@ struct GateAnswer {
   std::optional<EffectiveLimits> effective;  // Unset: NoThrottlePolicy.
   LocalVerdict local;                        // most_recent is null here:
   std::optional<Attempt> most_recent;
-  std::string local_xml;      // Empty with NoThrottlePolicy.
-  GroupVerdict group;         // Its xml is "<not attempted>" when refused locally.
-  std::vector<Check> failed;  // All, in order; empty when allowed.
-  std::string message;        // As in the event's ExceptionMessage; empty when allowed.
+  std::string local_xml;               // Empty with NoThrottlePolicy.
+  GroupVerdict group;                  // Its xml is "<not attempted>" when refused locally.
+  std::vector<Check> failed;           // All, in order; empty when allowed.
+  std::string message;                 // As in the event's ExceptionMessage; empty when allowed.
+  std::vector<FailedCheck> explained;  // Of a dry check: as `failed`, with the attempts that block.
   // Refused only: from now until it may be asked again; unset: never by itself (a maximum of 0,
   // no policy). With kLocalRecoveryInProgress it may be asked sooner, when that attempt ends.
   std::optional<absl::Duration> retry_in;
@@ -102,7 +104,8 @@ class Gate {
   // Decides; calls `done` once, on the loop, never inside this call.
   void Ask(ActionRequest request, GateDone done);
 
-  // What Ask would say now; records, reserves and writes nothing. Kind is allowed or refused.
+  // What Ask would say now, and the group's verdict also where the local limits refuse already;
+  // records, reserves and writes nothing. Kind is allowed or refused.
   void DryCheck(const ActionRequest& request, GateDone done);
   // The same of the local limits alone, at once; group.xml is "<not attempted>", or
   // "<not configured>" where no group limit is set.

@@ -339,6 +339,37 @@ TEST_F(GateTest, ADryCheckAsksTheGroupToo) {
   EXPECT_THAT(coordinator_->reserved, IsEmpty());
 }
 
+TEST_F(GateTest, ADryCheckTellsEveryFailedCheckOfBothAndTheLatestTime) {
+  SetLimits({true, 60, -1, 1, 60, -1});
+  End(Ask(Request()).attempt.id, AttemptResult::kSucceeded).IgnoreError();
+  coordinator_->verdict.passed = false;
+  coordinator_->verdict.failed = {Check::kGroupMinimumMinutes};
+  coordinator_->verdict.retry_in = absl::Hours(30);
+  coordinator_->verdict.explained = {{Check::kGroupMinimumMinutes, 60, 1, {}, absl::Hours(30)}};
+  std::optional<GateAnswer> dry;
+  gate_->DryCheck(Request(), [&](GateAnswer answer) { dry = std::move(answer); });
+  loop_->RunPending();
+  EXPECT_THAT(dry->failed, ElementsAre(Check::kLocalMinimumMinutes, Check::kLocalMaxInDay,
+                                       Check::kGroupMinimumMinutes));
+  EXPECT_EQ(dry->retry_in, absl::Hours(30));
+  EXPECT_THAT(dry->message, HasSubstr("local throttling"));  // As the engine would say it.
+  ASSERT_THAT(dry->explained, SizeIs(3));
+  EXPECT_EQ(dry->explained[0].limit, 60);
+  EXPECT_EQ(dry->explained[0].passes_in, absl::Minutes(60));
+  EXPECT_EQ(dry->explained[1].total, 1);
+  ASSERT_THAT(dry->explained[1].attempts, SizeIs(1));
+  EXPECT_EQ(dry->explained[1].attempts[0].requester, Request().requester);
+  EXPECT_EQ(dry->explained[1].passes_in, absl::Hours(24));
+}
+
+TEST_F(GateTest, WhoAsksAgainByItselfWaitsTheGroupsSpreadToo) {
+  coordinator_->verdict.passed = false;
+  coordinator_->verdict.failed = {Check::kGroupMaxInDay};
+  coordinator_->verdict.retry_in = absl::Minutes(10);
+  coordinator_->verdict.retry_spread = absl::Seconds(42);
+  EXPECT_EQ(Ask(Request()).retry_in, absl::Minutes(10) + absl::Seconds(42));
+}
+
 TEST_F(GateTest, ALocalDryCheckAnswersAtOnce) {
   EXPECT_EQ(gate_->DryCheckLocal(Request()).group.xml, "<not configured>");
   SetLimits({true, -1, -1, -1, 60, -1});

@@ -7,6 +7,11 @@
 namespace salve {
 namespace {
 
+absl::Status NoGroup() {
+  return absl::FailedPreconditionError(
+      "this server is in no group: salve.textproto has no group and no shared coordinator");
+}
+
 class LocalCoordinator final : public Coordinator {
  public:
   LocalCoordinator(EventLoop& loop, const Ledger& ledger) : loop_(loop), ledger_(ledger) {}
@@ -19,6 +24,16 @@ class LocalCoordinator final : public Coordinator {
   }
   // The gate writes every attempt into the ledger: there is nothing else to keep.
   void Release(const Attempt&) override {}
+
+  void ListServers(
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<GroupMember>>)> done) override {
+    loop_.Post([done = std::move(done)]() mutable { done(NoGroup()); });
+  }
+  void ForgetServer(const std::string&, absl::AnyInvocable<void(absl::Status)> done) override {
+    loop_.Post([done = std::move(done)]() mutable { done(NoGroup()); });
+  }
+  void OnFreed(Freed) override {}
+  absl::Status Health() const override { return absl::OkStatus(); }
 
  private:
   void Answer(GroupVerdict verdict, GroupDone done) {
@@ -36,20 +51,15 @@ class LocalCoordinator final : public Coordinator {
       verdict.xml = "<not configured>";
       return verdict;
     }
-    // The group's limits are the local ones over the group's attempts. Nobody else's action can
-    // be in progress in a group of one; our own is the local check's affair.
-    const Limits as_local = {true, limits.group_minimum_minutes, -1, limits.group_max_in_day, -1,
-                             -1};
-    const LocalVerdict local = CheckLocal(as_local, GroupHistory(request), ledger_.Now());
-    for (const ::salve::Check check : local.failed) {
-      verdict.failed.push_back(check == ::salve::Check::kLocalMinimumMinutes
-                                   ? ::salve::Check::kGroupMinimumMinutes
-                                   : ::salve::Check::kGroupMaxInDay);
+    // Nobody else's action can be in progress in a group of one; our own is the local check's
+    // affair.
+    const KeyHistory history = GroupHistory(request);
+    JudgeGroupLimits(limits, history, ledger_.Now(), verdict);
+    if (!real_attempt) {
+      for (const KeyHistory::Entry& entry : history.finished()) {
+        verdict.attempts.push_back(*entry.attempt);
+      }
     }
-    verdict.passed = local.passed;
-    verdict.total_in_day = local.total_in_day;
-    if (!local.passed) verdict.retry_in = local.retry_at - ledger_.Now();
-    if (local.most_recent != nullptr) verdict.most_recent = *local.most_recent;
     verdict.xml = GroupResultXml(limits, verdict, loop_.clock().WallNow(), real_attempt);
     return verdict;
   }

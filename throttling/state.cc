@@ -1,5 +1,7 @@
 #include "throttling/state.h"
 
+#include "absl/strings/match.h"
+
 namespace salve {
 namespace {
 
@@ -77,6 +79,41 @@ v1::ThrottlingResult LocalResultProto(const GateAnswer& answer, const Ledger& le
   return proto;
 }
 
+namespace {
+
+v1::ThrottlingResult GroupResultProto(const GateAnswer& answer, const Ledger& ledger) {
+  v1::ThrottlingResult proto;
+  const GroupVerdict& group = answer.group;
+  const Limits limits = answer.effective->limits.InForce();
+  proto.set_is_passed(group.passed);
+  proto.set_minimum_minutes(limits.group_minimum_minutes);
+  proto.set_total_in_one_day(group.total_in_day);
+  proto.set_max_allowed_in_one_day(limits.group_max_in_day);
+  proto.set_is_recovery_in_progress(group.recovery_in_progress);
+  for (const Check check : group.failed) proto.add_checks_failed(std::string(CheckName(check)));
+  if (!group.passed) {
+    *proto.mutable_time_to_retry_after() =
+        TimestampOf(ledger.WallOfOrigin() + ledger.Now() + group.retry_in);
+  }
+  if (group.most_recent.has_value()) {
+    *proto.mutable_most_recent_entry() = AttemptProto(*group.most_recent);
+  }
+  proto.set_xml(group.xml);
+  return proto;
+}
+
+v1::FailedCheck FailedCheckProto(const FailedCheck& failed, const Ledger& ledger) {
+  v1::FailedCheck proto;
+  proto.set_check(std::string(CheckName(failed.check)));
+  proto.set_limit(failed.limit);
+  proto.set_total(failed.total);
+  for (const Attempt& attempt : failed.attempts) *proto.add_attempts() = AttemptProto(attempt);
+  *proto.mutable_passes_at() = TimestampOf(ledger.WallOfOrigin() + ledger.Now() + failed.passes_in);
+  return proto;
+}
+
+}  // namespace
+
 v1::ThrottleEntry ThrottleEntryProto(const ActionRequest& request, const GateAnswer& answer,
                                      const Ledger& ledger, bool with_attempts) {
   v1::ThrottleEntry proto;
@@ -90,11 +127,23 @@ v1::ThrottleEntry ThrottleEntryProto(const ActionRequest& request, const GateAns
     *proto.mutable_local() = LocalResultProto(answer, ledger);
   }
   proto.set_group(answer.group.xml);
+  proto.set_total_servers_in_group(answer.group.servers_in_group);
+  proto.set_total_servers_in_compatible_version(answer.group.servers_in_compatible_version);
+  if (answer.effective.has_value() &&
+      absl::StartsWith(answer.group.xml, "<GroupThrottlingResult")) {
+    *proto.mutable_group_result() = GroupResultProto(answer, ledger);
+  }
+  for (const FailedCheck& failed : answer.explained) {
+    *proto.add_failed_checks() = FailedCheckProto(failed, ledger);
+  }
   *proto.mutable_next_allowed() = TimestampOf(NextAllowed(answer, ledger));
   if (with_attempts) {
     for (const Attempt* attempt :
          ledger.List(&request.action, request.resource, absl::InfinitePast(), kAttemptsMax)) {
       *proto.add_attempts() = AttemptProto(*attempt);
+    }
+    for (const Attempt& attempt : answer.group.attempts) {
+      *proto.add_group_attempts() = AttemptProto(attempt);
     }
   }
   return proto;

@@ -81,6 +81,32 @@ TEST_F(StateTest, ACheckCarriesTheMessageOfTheRefusal) {
   EXPECT_FALSE(check.entry().local().most_recent_entry().has_end_time());
 }
 
+TEST_F(StateTest, ADryCheckNamesWhatBlocksAndUntilWhen) {
+  BeginAndFinish();
+  const v1::ThrottleEntry entry = Entry(false);
+  ASSERT_EQ(entry.failed_checks_size(), 1);
+  EXPECT_EQ(entry.failed_checks(0).check(), "LocalMinimumMinutes");
+  EXPECT_EQ(entry.failed_checks(0).limit(), 10);
+  ASSERT_EQ(entry.failed_checks(0).attempts_size(), 1);
+  EXPECT_EQ(entry.failed_checks(0).attempts(0).result(), "Succeeded");
+  EXPECT_EQ(entry.failed_checks(0).passes_at().seconds(), NowSeconds() + 600);
+}
+
+TEST_F(StateTest, TheGroupsResultIsThereWhenTheGroupWasAsked) {
+  request_.limits_of = {{"RestartServiceResponder", "R", {}}};
+  request_.limits_of[0].own.set_group_maximum_allowed_attempts_in_a_day(0);
+  EXPECT_FALSE(Entry(false).has_group_result());
+  std::optional<GateAnswer> dry;
+  gate_->DryCheck(request_, [&](GateAnswer answer) { dry = std::move(answer); });
+  loop_->RunPending();
+  const v1::ThrottleEntry entry = ThrottleEntryProto(request_, *dry, *ledger_, false);
+  EXPECT_FALSE(entry.group_result().is_passed());
+  EXPECT_EQ(entry.group_result().checks_failed(0), "GroupMaxInDay");
+  EXPECT_EQ(entry.group_result().max_allowed_in_one_day(), 0);
+  EXPECT_EQ(entry.failed_checks(0).check(), "GroupMaxInDay");
+  EXPECT_EQ(entry.total_servers_in_group(), 1);
+}
+
 TEST_F(StateTest, APolicyEntryIsShownWithItsSource) {
   const v1::ThrottleConfigEntry entry =
       ConfigEntryProto(BuiltInPolicy().entries()[0], LimitSource::kBuiltIn);
