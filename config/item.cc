@@ -62,6 +62,14 @@ std::vector<StateTransition> ReadTransitions(const config::Monitor& monitor, Ite
 
 }  // namespace
 
+// A look that outlasts its interval would have the next ones skipped. Nothing is looked at for a
+// notification.
+std::string FaultOfTimeout(const ProbeDefinition& definition) {
+  if (definition.config.has_notification() || definition.timeout <= definition.interval) return "";
+  return absl::StrCat(DurationText(definition.timeout), " is longer than the interval of ",
+                      DurationText(definition.interval));
+}
+
 ProbeDefinition ReadProbe(config::Probe probe, const KindChecks& checks, ItemFaults& faults) {
   CheckItemRanges(probe, faults);
   faults.CheckHasOne(probe, "kind");
@@ -70,16 +78,13 @@ ProbeDefinition ReadProbe(config::Probe probe, const KindChecks& checks, ItemFau
   definition.timeout = ProbeTimeout(probe);
   definition.max_retry_attempts = static_cast<int>(probe.max_retry_attempts());
   definition.enabled = IsEnabled(probe);
-  // A look that outlasts its interval would have the next ones skipped. Nothing is looked at
-  // for a notification.
-  if (!faults.any() && !probe.has_notification() && definition.timeout > definition.interval) {
-    faults.Add("timeout",
-               absl::StrCat(DurationText(definition.timeout), " is longer than the interval of ",
-                            DurationText(definition.interval)));
-  }
-  CheckKind(checks.probe, probe, faults);
   definition.name = probe.name();
   definition.config = std::move(probe);
+  if (!faults.any()) {
+    const std::string fault = FaultOfTimeout(definition);
+    if (!fault.empty()) faults.Add("timeout", fault);
+  }
+  CheckKind(checks.probe, definition.config, faults);
   return definition;
 }
 

@@ -3,6 +3,8 @@
 #ifndef SALVE_CONFIG_ITEM_H_
 #define SALVE_CONFIG_ITEM_H_
 
+#include <string>
+
 #include "config/config.pb.h"
 #include "config/definition.h"
 #include "config/item_faults.h"
@@ -17,6 +19,10 @@ MonitorDefinition ReadMonitor(config::Monitor monitor, const KindChecks& checks,
                               ItemFaults& faults);
 ResponderDefinition ReadResponder(config::Responder responder, const KindChecks& checks,
                                   ItemFaults& faults);
+
+// Why a probe's timeout does not fit its interval: "10s is longer than the interval of 5s"; "" when
+// it does.
+std::string FaultOfTimeout(const ProbeDefinition& definition);
 
 }  // namespace salve
 

@@ -230,6 +230,16 @@ void CheckRanges(const Message& message, const Place& place, const FaultSink& fa
   Check(message, place, "", fault);
 }
 
+std::string FaultOfField(const Message& message, const FieldDescriptor& field) {
+  const Rule* rule = RuleOf(&field);
+  return rule == nullptr ? "" : CheckField(message, &field, *rule);
+}
+
+bool IsDuration(const FieldDescriptor& field) {
+  const Rule* rule = RuleOf(&field);
+  return rule != nullptr && (rule->duration != nullptr || rule->is_duration_of_kind);
+}
+
 absl::Duration DurationOf(const Message& message, const std::string& name) {
   const FieldDescriptor* field = FieldOf(message, name);
   const Rule* rule = RuleOf(field);

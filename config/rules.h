@@ -21,6 +21,14 @@ using FaultSink = std::function<void(const std::string& path, const std::string&
 void CheckRanges(const google::protobuf::Message& message, const Place& place,
                  const FaultSink& fault);
 
+// What is wrong with the value that `field` has in `message`, as CheckRanges would say of one that
+// was written; "" when it is right, or when the kinds check it. Not of fields within messages.
+std::string FaultOfField(const google::protobuf::Message& message,
+                         const google::protobuf::FieldDescriptor& field);
+
+// Whether a field of text holds a duration.
+bool IsDuration(const google::protobuf::FieldDescriptor& field);
+
 // The value of the duration field `name`, or its default when it is not given or can't be read.
 // Requires: the field has a rule.
 absl::Duration DurationOf(const google::protobuf::Message& message, const std::string& name);
