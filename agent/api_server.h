@@ -1,32 +1,20 @@
-// ApiServer: the gRPC services on one Unix socket, for one role. Handlers run on gRPC's threads;
-// what concerns the engine they ask on the loop, and wait for the answer with a deadline.
+// ApiServer: all services of the API at one listener: a Unix socket for one role, or TCP with
+// mutual TLS, where the client's certificate gives the role.
 #ifndef SALVE_AGENT_API_SERVER_H_
 #define SALVE_AGENT_API_SERVER_H_
 
-#include <functional>
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "agent/engine.h"
-#include "base/event_loop.h"
-#include "channels/event_query.h"
+#include "agent/api_door.h"
+#include "agent/api_parts.h"
+#include "agent/remote_certificates.h"
+#include "config/listen_address.h"
 
 namespace salve {
-
-enum class Role { kOperator, kAdmin };
-
-// All must outlive the server.
-struct ApiParts {
-  EventLoop& loop;
-  Engine& engine;
-  EventReader& reader;
-  // Reads the configuration again and answers on any thread.
-  std::function<void(std::string user, std::function<void(absl::Status)>)> reload;
-  // Fills what the engine does not know. On the loop.
-  std::function<void(v1::GetInfoResponse&)> info;
-};
 
 struct ApiSocket {
   std::string path;  // At most 107 bytes.
@@ -37,11 +25,14 @@ struct ApiSocket {
 
 class ApiServer {
  public:
-  // Binds and serves. A lock file beside the socket (PATH.lock) keeps a second agent off.
-  // Errors: kAlreadyExists: another agent has it; kUnavailable, kInvalidArgument: it can't be
-  // bound.
+  // Binds and serves. Errors: as ApiListener::OnSocket.
   static absl::StatusOr<std::unique_ptr<ApiServer>> Start(const ApiSocket& socket, ApiParts parts);
-  // Ends the calls that run (at most a second) and removes the socket.
+  // The same over TCP, for whom `door` lets in. Both must outlive the server.
+  // Errors: as ApiListener::OnTcp. Requires: `certificates` holds a set.
+  static absl::StatusOr<std::unique_ptr<ApiServer>> StartRemote(const ListenAddress& address,
+                                                                RemoteCertificates& certificates,
+                                                                ApiDoor& door, ApiParts parts);
+  // Ends the calls that run (at most a second).
   ~ApiServer();
 
  private:

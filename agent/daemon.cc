@@ -22,6 +22,7 @@
 #include "agent/api_server.h"
 #include "agent/configuration.h"
 #include "agent/engine.h"
+#include "agent/remote_access.h"
 #include "agent/state_store.h"
 #include "base/log.h"
 #include "base/real_host.h"
@@ -259,18 +260,28 @@ class Daemon {
                          .mode = 0660,
                          .group = "salve"});
     }
+    const ApiParts parts{.loop = loop_,
+                         .engine = *engine_,
+                         .reader = *reader_,
+                         .reload =
+                             [this](std::string who, std::function<void(absl::Status)> done) {
+                               Reload(std::move(who), std::move(done));
+                             },
+                         .info = [this](v1::GetInfoResponse& info) { FillInfo(info); }};
     for (const ApiSocket& socket : sockets) {
-      ApiParts parts{.loop = loop_,
-                     .engine = *engine_,
-                     .reader = *reader_,
-                     .reload =
-                         [this](std::string user, std::function<void(absl::Status)> done) {
-                           Reload(std::move(user), std::move(done));
-                         },
-                     .info = [this](v1::GetInfoResponse& info) { FillInfo(info); }};
-      ASSIGN_OR_RETURN(auto server, ApiServer::Start(socket, std::move(parts)));
+      ASSIGN_OR_RETURN(auto server, ApiServer::Start(socket, parts));
       servers_.push_back(std::move(server));
     }
+    remote_ = std::make_unique<RemoteAccess>(
+        parts, [this](int event_id, v1::Level level, std::string message) {
+          if (level == v1::Error) {
+            LogError(message);
+          } else {
+            LogInfo(message);
+          }
+          engine_->AppendAgentEvent(event_id, level, std::move(message));
+        });
+    remote_->Configure(engine_->configuration().agent.config.remote());
     return absl::OkStatus();
   }
 
@@ -292,6 +303,7 @@ class Daemon {
         if (status.ok()) {
           const config::Channels& channels = engine_->configuration().agent.config.channels();
           events_->Reconfigure(RetentionOf(channels), ExportsOf(channels));
+          remote_->Configure(engine_->configuration().agent.config.remote());
           engine_->AppendAgentEvent(3, v1::Information, "the configuration was reloaded", 0, user);
           LogInfo("the configuration was reloaded");
         } else {
@@ -320,6 +332,7 @@ class Daemon {
     info.set_events_dropped(events_->dropped());
     info.set_first_probe_ms(absl::ToDoubleMilliseconds(engine_->first_look() - started_));
     for (const std::string& warning : warnings_) info.add_warnings(warning);
+    if (!remote_->trouble().empty()) info.add_warnings(remote_->trouble());
     if (absl::Status status = ledger_->Health(); !status.ok()) {
       info.add_warnings(absl::StrCat("ledger: ", status.message()));
     }
@@ -344,6 +357,7 @@ class Daemon {
 
   void TearDown() {
     engine_->AppendAgentEvent(2, v1::Information, "salved stopped");
+    remote_.reset();
     servers_.clear();
     engine_.reset();
     gate_.reset();
@@ -376,6 +390,7 @@ class Daemon {
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<Engine> engine_;
   std::vector<std::unique_ptr<ApiServer>> servers_;
+  std::unique_ptr<RemoteAccess> remote_;
   std::vector<std::string> warnings_;
   TimerId watchdog_ = TimerId::kNone;
   bool stopping_ = false;

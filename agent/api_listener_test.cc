@@ -1,0 +1,380 @@
+#include "agent/api_listener.h"
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/client_unary_call.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/test_certificates.h"
+#include "api/salve.grpc.pb.h"
+#include "base/check.h"
+#include "base/mutex.h"
+#include "google/protobuf/text_format.h"
+#include "gtest/gtest.h"
+
+namespace salve {
+namespace {
+
+// Counts what reaches a handler.
+struct Counting final : v1::AgentService::Service {
+  grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
+                       v1::GetInfoResponse* response) override {
+    ++calls;
+    grpc_auth_context* peer = grpc_call_auth_context(context->c_call());
+    response->set_server(door->Who(peer, "ada"));
+    grpc_auth_context_release(peer);
+    return grpc::Status::OK;
+  }
+  grpc::Status Reload(grpc::ServerContext*, const v1::ReloadRequest*,
+                      v1::ReloadResponse*) override {
+    ++calls;
+    return grpc::Status::OK;
+  }
+  grpc::Status GetConfig(grpc::ServerContext* context, const v1::GetConfigRequest*,
+                         v1::GetConfigResponse*) override {
+    ++calls;
+    Mutex mu;
+    CondVar never;
+    MutexLock lock(&mu);
+    while (!context->IsCancelled() && !released) never.WaitFor(&mu, absl::Milliseconds(1));
+    return grpc::Status::OK;
+  }
+  const ApiDoor* door = nullptr;
+  std::atomic<int> calls = 0;
+  std::atomic<bool> released = false;
+};
+
+void SetDeadline(grpc::ClientContext& context) {
+  context.set_deadline(
+      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(10, GPR_TIMESPAN)));
+}
+
+grpc::Status GetInfo(const std::shared_ptr<grpc::Channel>& channel,
+                     v1::GetInfoResponse* response = nullptr) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::GetInfoResponse ignored;
+  return v1::AgentService::NewStub(channel)->GetInfo(&context, {},
+                                                     response == nullptr ? &ignored : response);
+}
+
+grpc::Status Reload(const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::ReloadResponse response;
+  return v1::AgentService::NewStub(channel)->Reload(&context, {}, &response);
+}
+
+// A call of a method without a stub here, of bytes to bytes.
+grpc::Status CallBytes(const std::shared_ptr<grpc::Channel>& channel, const char* method,
+                       const std::string& bytes = "") {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  // Any message will do: unknown fields are kept, and an empty one is an empty one.
+  v1::GetInfoRequest request;
+  CHECK(request.ParseFromString(bytes));
+  v1::GetInfoResponse response;
+  return grpc::internal::BlockingUnaryCall<v1::GetInfoRequest, v1::GetInfoResponse>(
+      channel.get(), grpc::internal::RpcMethod(method, grpc::internal::RpcMethod::NORMAL_RPC),
+      &context, request, &response);
+}
+
+constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
+
+class SocketListenerTest : public testing::Test {
+ protected:
+  SocketListenerTest() {
+    char dir[] = "/tmp/salve-listener.XXXXXX";
+    CHECK(mkdtemp(dir) != nullptr);
+    dir_ = dir;
+  }
+  ~SocketListenerTest() override {
+    listener_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+  void Serve(Role role, const ApiLimits& limits = {}) {
+    door_ = NewSocketDoor("s.sock", role);
+    service_.door = door_.get();
+    listener_ = ApiListener::OnSocket({.path = path()},
+                                      {.door = *door_, .services = {&service_}, .limits = limits})
+                    .value();
+  }
+  std::string path() const { return dir_ + "/s.sock"; }
+  std::shared_ptr<grpc::Channel> Channel() const {
+    return grpc::CreateChannel("unix:" + path(), grpc::InsecureChannelCredentials());
+  }
+
+  std::string dir_;
+  Counting service_;
+  std::unique_ptr<ApiDoor> door_;
+  std::unique_ptr<ApiListener> listener_;
+};
+
+TEST_F(SocketListenerTest, AnOperatorsSocketRefusesWhatNeedsAnAdmin) {
+  Serve(Role::kOperator);
+
+  EXPECT_TRUE(GetInfo(Channel()).ok());
+  const grpc::Status refused = Reload(Channel());
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(refused.error_message(), "this needs the admin socket (are you root?)");
+  EXPECT_EQ(service_.calls, 1);
+}
+
+TEST_F(SocketListenerTest, AnAdminsSocketRefusesNothingAndNamesTheUser) {
+  Serve(Role::kAdmin);
+  v1::GetInfoResponse info;
+
+  EXPECT_TRUE(Reload(Channel()).ok());
+  EXPECT_TRUE(GetInfo(Channel(), &info).ok());
+  EXPECT_EQ(info.server(), "s.sock:ada");
+}
+
+TEST_F(SocketListenerTest, HealthAndUnknownMethodsAreAnswered) {
+  Serve(Role::kOperator);
+
+  EXPECT_TRUE(CallBytes(Channel(), kHealthCheck).ok());
+  EXPECT_EQ(CallBytes(Channel(), "/salve.v1.AgentService/Nothing").error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(SocketListenerTest, TheSocketIsForItsOwnerAloneAndGoesWithTheListener) {
+  Serve(Role::kAdmin);
+  struct stat file = {};
+  ASSERT_EQ(stat(path().c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode & 0777, 0600u);
+
+  listener_.reset();
+  EXPECT_FALSE(std::filesystem::exists(path()));
+}
+
+TEST_F(SocketListenerTest, ASecondListenerIsRefused) {
+  Serve(Role::kAdmin);
+  EXPECT_EQ(
+      ApiListener::OnSocket({.path = path()}, {.door = *door_, .services = {}}).status().code(),
+      absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(GetInfo(Channel()).ok());
+}
+
+TEST_F(SocketListenerTest, ARequestMayHaveSoManyBytes) {
+  Serve(Role::kAdmin, {.message_bytes_max = 1000});
+  // Field 15, a string, unknown: two bytes of tag and length 1 or 2.
+  const auto padded = [](size_t size) { return "\x7a\xe4\x07" + std::string(size, 'x'); };
+
+  EXPECT_TRUE(CallBytes(Channel(), kHealthCheck, padded(996)).error_code() !=
+              grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(CallBytes(Channel(), "/salve.v1.AgentService/GetInfo",
+                      "\x7a\xe8\x07" + std::string(1000, 'x'))
+                .error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(service_.calls, 0);
+}
+
+class RemoteListenerTest : public testing::Test {
+ protected:
+  RemoteListenerTest() {
+    server_ =
+        authority_.Issue("server", {.common_name = "web-1", .names = "DNS:localhost,IP:127.0.0.1"});
+    CHECK(google::protobuf::TextFormat::ParseFromString(R"(
+        role { role: VIEWER san: "*.example.org" }
+        role { role: OPERATOR san: "ops@example.org" }
+        role { role: ADMIN san: "spiffe://example.org/admin/*" san: "10.1.2.3" })",
+                                                        &rules_));
+    door_ = std::make_unique<RemoteDoor>(rules_);
+    service_.door = door_.get();
+  }
+  ~RemoteListenerTest() override { service_.released = true; }
+
+  void Serve(const ApiLimits& limits = {}) {
+    certificates_ = std::make_unique<RemoteCertificates>(
+        CertificatePaths{server_.certificate, server_.key, authority_.ca_file()});
+    ASSERT_TRUE(certificates_->Refresh(absl::Now()).value());
+    listener_ = ApiListener::OnTcp({.address = "127.0.0.1"}, *certificates_,
+                                   {.door = *door_, .services = {&service_}, .limits = limits})
+                    .value();
+  }
+  std::shared_ptr<grpc::Channel> Channel(const grpc::SslCredentialsOptions& options) const {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // A connection of its own.
+    return grpc::CreateCustomChannel("localhost:" + std::to_string(listener_->port()),
+                                     grpc::SslCredentials(options), arguments);
+  }
+  // A client that shows a certificate of `authority`.
+  std::shared_ptr<grpc::Channel> ChannelOf(TestAuthority& authority, const IssueOptions& options) {
+    const TestAuthority::Files files = authority.Issue("client", options);
+    return Channel(
+        {ReadWhole(authority_.ca_file()), ReadWhole(files.key), ReadWhole(files.certificate)});
+  }
+  std::shared_ptr<grpc::Channel> ChannelOf(const std::string& names) {
+    return ChannelOf(authority_, {.common_name = "ada", .names = names});
+  }
+  std::shared_ptr<grpc::Channel> WithoutCertificate() {
+    return Channel({ReadWhole(authority_.ca_file()), "", ""});
+  }
+
+  TestAuthority authority_;
+  TestAuthority::Files server_;
+  config::Remote rules_;
+  Counting service_;
+  std::unique_ptr<RemoteDoor> door_;
+  std::unique_ptr<RemoteCertificates> certificates_;
+  std::unique_ptr<ApiListener> listener_;
+};
+
+TEST_F(RemoteListenerTest, ACertificatesNamesGiveTheRole) {
+  Serve();
+
+  const auto viewer = ChannelOf("DNS:www.example.org");
+  EXPECT_TRUE(GetInfo(viewer).ok());
+  const grpc::Status refused = Reload(viewer);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(refused.error_message(), "this needs the role admin; CN=ada is viewer");
+  EXPECT_EQ(Reload(ChannelOf("email:ops@example.org")).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(service_.calls, 1);
+  EXPECT_TRUE(Reload(ChannelOf("URI:spiffe://example.org/admin/ada")).ok());
+  EXPECT_TRUE(Reload(ChannelOf("IP:10.1.2.3")).ok());
+  EXPECT_TRUE(Reload(ChannelOf("DNS:x.example.org,IP:10.1.2.3")).ok());
+}
+
+TEST_F(RemoteListenerTest, ACertificateThatNoRoleKnowsGetsNothing) {
+  Serve();
+
+  for (const char* names : {"DNS:www.example.net", "DNS:ops@example.org.evil", ""}) {
+    const auto channel = ChannelOf(names);
+    EXPECT_EQ(GetInfo(channel).error_code(), grpc::StatusCode::PERMISSION_DENIED) << names;
+    EXPECT_EQ(CallBytes(channel, kHealthCheck).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  }
+  EXPECT_EQ(service_.calls, 0);
+}
+
+TEST_F(RemoteListenerTest, WithoutACertificateNoServiceAnswers) {
+  Serve();
+
+  const auto channel = WithoutCertificate();
+  for (const char* method :
+       {"/salve.v1.AgentService/GetInfo", kHealthCheck, "/salve.v1.AgentService/Nothing",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}) {
+    EXPECT_EQ(CallBytes(channel, method).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
+  }
+  EXPECT_EQ(service_.calls, 0);
+}
+
+TEST_F(RemoteListenerTest, AForeignOrExpiredCertificateGetsNoConnection) {
+  Serve();
+  TestAuthority foreign("Test CA");  // Even of the same name.
+  const std::string admin = "URI:spiffe://example.org/admin/ada";
+
+  EXPECT_EQ(GetInfo(ChannelOf(foreign, {.common_name = "ada", .names = admin})).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(GetInfo(ChannelOf(authority_, {.common_name = "ada",
+                                           .names = admin,
+                                           .valid_from = -absl::Hours(2),
+                                           .valid_until = -absl::Hours(1)}))
+                .error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(GetInfo(ChannelOf(authority_, {.common_name = "ada",
+                                           .names = admin,
+                                           .valid_from = absl::Hours(1),
+                                           .valid_until = absl::Hours(2)}))
+                .error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(service_.calls, 0);
+  EXPECT_TRUE(GetInfo(ChannelOf(admin)).ok());
+}
+
+TEST_F(RemoteListenerTest, PlainTextGetsNoAnswer) {
+  Serve();
+  EXPECT_EQ(GetInfo(grpc::CreateChannel("localhost:" + std::to_string(listener_->port()),
+                                        grpc::InsecureChannelCredentials()))
+                .error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(RemoteListenerTest, AClientCannotChooseItsName) {
+  Serve();
+  v1::GetInfoResponse info;
+
+  ASSERT_TRUE(GetInfo(ChannelOf("DNS:www.example.org"), &info).ok());
+  EXPECT_EQ(info.server(), "remote:CN=ada");
+  ASSERT_TRUE(GetInfo(ChannelOf(authority_, {.names = "DNS:www.example.org"}), &info).ok());
+  EXPECT_EQ(info.server(), "remote:www.example.org");
+}
+
+TEST_F(RemoteListenerTest, NewRulesHoldOnOpenConnections) {
+  Serve();
+  const auto channel = ChannelOf("DNS:www.example.org");
+  ASSERT_TRUE(GetInfo(channel).ok());
+
+  rules_.mutable_role(0)->set_role(config::RoleRule::ADMIN);
+  door_->SetRules(rules_);
+  EXPECT_TRUE(Reload(channel).ok());
+  door_->SetRules({});
+  EXPECT_EQ(GetInfo(channel).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(RemoteListenerTest, ANewCertificateIsShownWithoutARestart) {
+  Serve();
+  const auto before = ChannelOf("DNS:www.example.org");
+  ASSERT_TRUE(GetInfo(before).ok());
+
+  // A new authority, so that who trusts only it sees the new certificate, and only that.
+  TestAuthority next("Next CA");
+  const TestAuthority::Files files =
+      next.Issue("server", {.common_name = "web-1", .names = "DNS:localhost"});
+  WriteWhole(server_.certificate, ReadWhole(files.certificate));
+  WriteWhole(server_.key, ReadWhole(files.key));
+  ASSERT_TRUE(certificates_->Refresh(absl::Now()).value());
+
+  const TestAuthority::Files client =
+      authority_.Issue("client", {.common_name = "ada", .names = "DNS:www.example.org"});
+  EXPECT_TRUE(GetInfo(Channel({ReadWhole(next.ca_file()), ReadWhole(client.key),
+                               ReadWhole(client.certificate)}))
+                  .ok());
+  EXPECT_EQ(GetInfo(ChannelOf("DNS:www.example.org")).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(GetInfo(before).ok());  // An open connection goes on.
+}
+
+TEST_F(RemoteListenerTest, ABrokenCertificateKeepsTheOldOne) {
+  Serve();
+  WriteWhole(server_.certificate, "nonsense");
+  EXPECT_EQ(certificates_->Refresh(absl::Now()).value(), false);
+  EXPECT_FALSE(certificates_->Refresh(absl::Now()).ok());
+
+  EXPECT_TRUE(GetInfo(ChannelOf("DNS:www.example.org")).ok());
+}
+
+TEST_F(RemoteListenerTest, ConnectionsBeyondTheBoundAreClosed) {
+  Serve({.connections_max = 2});
+  const auto first = ChannelOf("DNS:a.example.org");
+  auto second = ChannelOf("DNS:b.example.org");
+  ASSERT_TRUE(GetInfo(first).ok());
+  ASSERT_TRUE(GetInfo(second).ok());
+  EXPECT_EQ(listener_->connections(), 2);
+
+  EXPECT_EQ(GetInfo(ChannelOf("DNS:c.example.org")).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(GetInfo(first).ok());
+  second.reset();
+  for (int i = 0; i < 1000 && listener_->connections() == 2; ++i)
+    absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(GetInfo(ChannelOf("DNS:c.example.org")).ok());
+}
+
+TEST_F(RemoteListenerTest, AnIdleConnectionIsClosed) {
+  Serve({.idle = absl::Milliseconds(50)});
+  const auto channel = ChannelOf("DNS:a.example.org");
+  ASSERT_TRUE(GetInfo(channel).ok());
+
+  for (int i = 0; i < 2000 && listener_->connections() > 0; ++i)
+    absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ(listener_->connections(), 0);
+  EXPECT_TRUE(GetInfo(channel).ok());
+}
+
+}  // namespace
+}  // namespace salve

@@ -1,0 +1,28 @@
+// What the services of the API work with.
+#ifndef SALVE_AGENT_API_PARTS_H_
+#define SALVE_AGENT_API_PARTS_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "agent/engine.h"
+#include "base/event_loop.h"
+#include "channels/event_query.h"
+
+namespace salve {
+
+// All must outlive the servers.
+struct ApiParts {
+  EventLoop& loop;
+  Engine& engine;
+  EventReader& reader;
+  // Reads the configuration again and answers on any thread. `who`: for the records.
+  std::function<void(std::string who, std::function<void(absl::Status)>)> reload;
+  // Fills what the engine does not know. On the loop.
+  std::function<void(v1::GetInfoResponse&)> info;
+};
+
+}  // namespace salve
+
+#endif  // SALVE_AGENT_API_PARTS_H_

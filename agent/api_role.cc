@@ -1,0 +1,116 @@
+#include "agent/api_role.h"
+
+#include <algorithm>
+
+namespace salve {
+namespace {
+
+struct Rule {
+  absl::string_view method;
+  Role role;
+};
+
+// A method that is not here is refused to everybody, and api_role_test fails.
+constexpr Rule kRules[] = {
+    {"/salve.v1.ThrottleService/GetThrottleState", Role::kViewer},
+    {"/salve.v1.ThrottleService/CheckThrottle", Role::kViewer},
+    {"/salve.v1.ThrottleService/ListThrottleConfig", Role::kViewer},
+    {"/salve.v1.ThrottleService/WatchDecisions", Role::kViewer},
+    {"/salve.v1.ThrottleService/ListServers", Role::kViewer},
+    {"/salve.v1.ThrottleService/ForgetServer", Role::kAdmin},
+    {"/salve.v1.OverrideService/Add", Role::kAdmin},
+    {"/salve.v1.OverrideService/Remove", Role::kAdmin},
+    {"/salve.v1.OverrideService/List", Role::kViewer},
+    {"/salve.v1.HealthService/GetServerHealth", Role::kViewer},
+    {"/salve.v1.HealthService/RunProbe", Role::kOperator},
+    {"/salve.v1.HealthService/ListProbes", Role::kViewer},
+    {"/salve.v1.HealthService/ListMonitors", Role::kViewer},
+    {"/salve.v1.HealthService/ListResponders", Role::kViewer},
+    {"/salve.v1.HealthService/Notify", Role::kOperator},
+    {"/salve.v1.ActionService/Run", Role::kOperator},
+    {"/salve.v1.ActionService/List", Role::kViewer},
+    {"/salve.v1.EventService/Query", Role::kViewer},
+    {"/salve.v1.EventService/Tail", Role::kViewer},
+    {"/salve.v1.EventService/Explain", Role::kViewer},
+    {"/salve.v1.AgentService/GetInfo", Role::kViewer},
+    {"/salve.v1.AgentService/Reload", Role::kAdmin},
+    {"/salve.v1.AgentService/GetConfig", Role::kViewer},
+    {"/grpc.health.v1.Health/Check", Role::kViewer},
+    {"/grpc.health.v1.Health/Watch", Role::kViewer},
+    {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Role::kViewer},
+};
+
+Role RoleOf(config::RoleRule::Role role) {
+  switch (role) {
+    case config::RoleRule::VIEWER:
+      return Role::kViewer;
+    case config::RoleRule::OPERATOR:
+      return Role::kOperator;
+    case config::RoleRule::ADMIN:
+      return Role::kAdmin;
+    default:
+      return Role::kNone;
+  }
+}
+
+}  // namespace
+
+absl::string_view RoleName(Role role) {
+  switch (role) {
+    case Role::kNone:
+      return "none";
+    case Role::kViewer:
+      return "viewer";
+    case Role::kOperator:
+      return "operator";
+    case Role::kAdmin:
+      return "admin";
+  }
+  return "none";
+}
+
+std::optional<Role> RoleNeededFor(absl::string_view method) {
+  for (const Rule& rule : kRules) {
+    if (rule.method == method) return rule.role;
+  }
+  return std::nullopt;
+}
+
+bool MatchesPattern(absl::string_view pattern, absl::string_view text) {
+  // After a "*" that did not lead on, only the last one need take a byte more.
+  size_t p = 0;
+  size_t t = 0;
+  size_t star = absl::string_view::npos;
+  size_t taken = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      taken = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != absl::string_view::npos) {
+      p = star + 1;
+      t = ++taken;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+Role RoleOf(const std::vector<std::string>& names,
+            const google::protobuf::RepeatedPtrField<config::RoleRule>& rules) {
+  Role role = Role::kNone;
+  for (const config::RoleRule& rule : rules) {
+    for (const std::string& pattern : rule.san()) {
+      for (const std::string& name : names) {
+        if (MatchesPattern(pattern, name)) role = std::max(role, RoleOf(rule.role()));
+      }
+    }
+  }
+  return role;
+}
+
+}  // namespace salve
