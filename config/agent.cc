@@ -11,6 +11,7 @@
 #include "api/events.pb.h"
 #include "config/item_faults.h"
 #include "config/names.h"
+#include "config/remote.h"
 #include "config/rules.h"
 
 namespace salve {
@@ -120,6 +121,7 @@ AgentDefinition ReadAgent(config::Agent agent, const Place& place, const std::st
   CheckVersion(agent.version(), faults);
   CheckCoordinator(agent, faults);
   CheckExports(agent.channels(), faults);
+  if (agent.has_remote()) CheckRemote(agent.remote(), faults);
   definition.config = std::move(agent);
   return definition;
 }
