@@ -111,7 +111,7 @@ absl::StatusOr<throttling::EvaluateAnswer> Decide(const Policy& policy,
       query.requester_type().empty() ? ResponderTypeName(action) : query.requester_type();
   static const Policy& no_built_in = *new Policy();
   const std::optional<EffectiveLimits> effective =
-      Resolve(policy, no_built_in, {action, query.resource(), type, query.requester()}, nullptr);
+      Resolve(policy, no_built_in, {action, query.resource(), type, query.requester()}, {});
   if (effective.has_value()) {
     const LocalVerdict verdict = CheckLocal(effective->limits, past.history, now - kOrigin);
     answer.set_identity(effective->identity);

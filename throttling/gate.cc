@@ -70,7 +70,22 @@ Gate::~Gate() { alive_.reset(); }
 
 void Gate::SetPolicy(Policy policy) {
   policy_ = std::move(policy);
-  int largest = 0;
+  TellLedger();
+}
+
+void Gate::SetOverrides(LimitOverrideTable overrides) {
+  overrides_ = std::move(overrides);
+  TellLedger();
+}
+
+void Gate::SetLargestOwnMinimum(int minutes) {
+  largest_own_minimum_ = minutes;
+  TellLedger();
+}
+
+// The largest minimum that any layer asks for.
+void Gate::TellLedger() {
+  int largest = std::max(largest_own_minimum_, overrides_.LargestMinimum());
   for (const Policy* layer : std::initializer_list<const Policy*>{&policy_, &BuiltInPolicy()}) {
     for (const PolicyEntry& entry : layer->entries()) {
       largest = std::max(
@@ -83,7 +98,8 @@ void Gate::SetPolicy(Policy policy) {
 std::optional<EffectiveLimits> Gate::LimitsFor(const ActionRequest& request) const {
   const auto resolve = [&](absl::string_view type, absl::string_view name,
                            const config::Throttle* own) {
-    return Resolve(policy_, BuiltInPolicy(), {request.action, request.resource, type, name}, own);
+    return Resolve(policy_, BuiltInPolicy(), {request.action, request.resource, type, name},
+                   {.own = own, .overrides = overrides_.Find(name)});
   };
   if (request.limits_of.empty()) {
     return resolve(ResponderTypeName(request.action), request.requester, nullptr);

@@ -22,6 +22,7 @@
 #include "throttling/coordinator.h"
 #include "throttling/failed_check.h"
 #include "throttling/ledger.h"
+#include "throttling/limit_overrides.h"
 #include "throttling/limits.h"
 #include "throttling/local_throttle.h"
 #include "throttling/policy.h"
@@ -100,6 +101,10 @@ class Gate {
   // Requests that are being decided end by the limits they began with.
   void SetPolicy(Policy policy);
   const Policy& policy() const { return policy_; }
+  // Replaces the overrides of limits: the layer above policy and definitions.
+  void SetOverrides(LimitOverrideTable overrides);
+  // Of the responders' own limits, in minutes: the ledger keeps what they need.
+  void SetLargestOwnMinimum(int minutes);
 
   // Decides; calls `done` once, on the loop, never inside this call.
   void Ask(ActionRequest request, GateDone done);
@@ -143,8 +148,12 @@ class Gate {
   void AppendResult(const Attempt& attempt, const AttemptEnd* end);
   Running RunningOf(const Attempt& attempt) const;
 
+  void TellLedger();
+
   const Parts parts_;
   Policy policy_;
+  LimitOverrideTable overrides_;
+  int largest_own_minimum_ = 0;
   absl::flat_hash_set<std::string> deciding_;          // Keys, at most one request each.
   absl::flat_hash_map<std::string, Running> running_;  // By the attempt's id.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

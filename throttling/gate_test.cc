@@ -395,5 +395,66 @@ TEST_F(GateTest, AnswersOfAnEarlierGateAreNotGiven) {
   EXPECT_FALSE(answered);
 }
 
+// What overrides say of the responder of Request().
+LimitOverrideTable OverrideOf(const std::string& attribute, const std::string& value) {
+  Override override;
+  override.property = "ThrottleAttributes." + attribute;
+  override.value = value;
+  AppliedOverrides applied;
+  applied.limits["RestartNginx"] = {0};
+  return LimitOverrideTable(applied, {{OverrideScope::kLocal, override}});
+}
+
+TEST_F(GateTest, AnOverrideHoldsAtOnceAndCountsWhatWasBefore) {
+  SetLimits({true, 60, -1, -1, -1, -1});
+  const GateAnswer first = Ask(Request());
+  ASSERT_TRUE(End(first.attempt.id, AttemptResult::kSucceeded).ok());
+  loop_->RunFor(absl::Minutes(90));
+  gate_->SetOverrides(OverrideOf("LocalMinimumMinutesBetweenAttempts", "240"));
+  const GateAnswer refused = Ask(Request());
+  EXPECT_THAT(refused.failed, ElementsAre(Check::kLocalMinimumMinutes));
+  EXPECT_EQ(refused.retry_in, absl::Minutes(150));
+  EXPECT_EQ(refused.effective->sources[0], LimitSource::kLocalOverride);
+  gate_->SetOverrides({});
+  EXPECT_EQ(Ask(Request()).kind, Kind::kAllowed);
+}
+
+TEST_F(GateTest, OfSeveralRespondersTheStrictestHoldsWithTheirOverrides) {
+  SetLimits({true, -1, -1, 5, -1, -1});
+  gate_->SetOverrides(OverrideOf("LocalMaximumAllowedAttemptsInADay", "9"));
+  ActionRequest request = Request();
+  EXPECT_EQ(gate_->LimitsFor(request)->limits.local_max_in_day, 9);
+  request.limits_of.push_back({"RestartServiceResponder", "Another", {}});
+  EXPECT_EQ(gate_->LimitsFor(request)->limits.local_max_in_day, 5);
+  gate_->SetOverrides(OverrideOf("LocalMaximumAllowedAttemptsInADay", "2"));
+  EXPECT_EQ(gate_->LimitsFor(request)->limits.local_max_in_day, 2);
+}
+
+// How many of two old attempts and a new one are left, 40 days later.
+class GateKeepsTest : public GateTest {
+ protected:
+  size_t KeptOfThree() {
+    SetLimits({true, -1, -1, -1, -1, -1});
+    for (int i = 0; i < 3; ++i) {
+      if (i == 2) loop_->RunFor(absl::Hours(24 * 40));
+      const GateAnswer answer = Ask(Request());
+      EXPECT_TRUE(End(answer.attempt.id, AttemptResult::kSucceeded).ok());
+      loop_->RunFor(absl::Minutes(1));
+    }
+    EXPECT_TRUE(Run([this](LedgerDone done) { ledger_->Heartbeat(std::move(done)); }).ok());
+    return ledger_->List(nullptr, "", absl::InfinitePast(), 100).size();
+  }
+};
+
+TEST_F(GateKeepsTest, AMonthWithoutALargeMinimum) { EXPECT_LT(KeptOfThree(), 3u); }
+TEST_F(GateKeepsTest, AsLongAsAnOverrideAsksFor) {
+  gate_->SetOverrides(OverrideOf("GroupMinimumMinutesBetweenAttempts", "525600"));
+  EXPECT_EQ(KeptOfThree(), 3u);
+}
+TEST_F(GateKeepsTest, AsLongAsAResponderAsksFor) {
+  gate_->SetLargestOwnMinimum(525600);
+  EXPECT_EQ(KeptOfThree(), 3u);
+}
+
 }  // namespace
 }  // namespace salve

@@ -1,5 +1,6 @@
 #include "throttling/policy.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -77,6 +78,22 @@ bool SaysAnything(const config::Throttle& own) {
     if (OwnLimit(own, i) >= 0) return true;
   }
   return false;
+}
+
+// Lays a responder's own limits over those of the entry. They also hold where the entry is
+// disabled, but not where an override disables the result.
+void AddOwn(const config::Throttle& own, bool enabled_is_overridden, EffectiveLimits& effective) {
+  if (!enabled_is_overridden && !effective.limits.enabled) {
+    effective.limits = effective.limits.InForce();
+    effective.limits.enabled = true;
+    effective.enabled_source = LimitSource::kResponder;
+  }
+  for (int i = 0; i < kLimitAttributeCount; ++i) {
+    int& value = effective.limits.*kLimitAttributes[i].field;
+    const int stricter = StricterLimit(kLimitAttributes[i], value, OwnLimit(own, i));
+    if (stricter != value) effective.sources[i] = LimitSource::kResponder;
+    value = stricter;
+  }
 }
 
 PolicyEntry BuiltIn(RecoveryAction action, int minutes, int hour, int day, int group_minutes,
@@ -169,12 +186,20 @@ absl::string_view LimitSourceName(LimitSource source) {
       return "policy";
     case LimitSource::kResponder:
       return "responder";
+    case LimitSource::kGlobalOverride:
+      return "global override";
+    case LimitSource::kLocalOverride:
+      return "local override";
   }
   return "";
 }
 
+LimitSource EffectiveLimits::HighestSource() const {
+  return std::max(enabled_source, *std::max_element(sources.begin(), sources.end()));
+}
+
 std::optional<EffectiveLimits> Resolve(const Policy& policy, const Policy& built_in,
-                                       const RequesterKey& key, const config::Throttle* own) {
+                                       const RequesterKey& key, const ResponderLimits& responder) {
   EffectiveLimits effective;
   const PolicyEntry* entry = policy.Match(key);
   if (entry == nullptr) {
@@ -184,16 +209,21 @@ std::optional<EffectiveLimits> Resolve(const Policy& policy, const Policy& built
   if (entry == nullptr) return std::nullopt;
   effective.identity = entry->Identity();
   effective.limits = entry->limits;
+  effective.enabled_source = effective.layer;
   effective.sources.fill(effective.layer);
-  if (own == nullptr || !SaysAnything(*own)) return effective;
-
-  effective.limits = entry->limits.InForce();
-  effective.limits.enabled = true;
-  for (int i = 0; i < kLimitAttributeCount; ++i) {
-    int& value = effective.limits.*kLimitAttributes[i].field;
-    const int stricter = StricterLimit(kLimitAttributes[i], value, OwnLimit(*own, i));
-    if (stricter != value) effective.sources[i] = LimitSource::kResponder;
-    value = stricter;
+  const LimitOverrides* overrides = responder.overrides;
+  if (overrides != nullptr && overrides->enabled.has_value()) {
+    effective.limits.enabled = overrides->enabled->value;
+    effective.enabled_source = overrides->enabled->source;
+  }
+  if (responder.own != nullptr && SaysAnything(*responder.own)) {
+    AddOwn(*responder.own, overrides != nullptr && overrides->enabled.has_value(), effective);
+  }
+  for (int i = 0; overrides != nullptr && i < kLimitAttributeCount; ++i) {
+    const std::optional<LimitOverrides::Number>& limit = overrides->limits[i];
+    if (!limit.has_value()) continue;
+    effective.limits.*kLimitAttributes[i].field = limit->value;
+    effective.sources[i] = limit->source;
   }
   return effective;
 }
@@ -206,6 +236,7 @@ EffectiveLimits StrictestOf(absl::Span<const EffectiveLimits> all) {
     if (!next.limits.enabled) continue;
     if (!strictest.limits.enabled) {
       strictest.limits = next.limits;
+      strictest.enabled_source = next.enabled_source;
       strictest.sources = next.sources;
       continue;
     }

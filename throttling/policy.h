@@ -80,24 +80,51 @@ absl::StatusOr<Policy> ReadPolicyFile(const std::string& path);
 // What holds where throttle.xml says nothing: one entry for each action.
 const Policy& BuiltInPolicy();
 
-// Where a single limit comes from. Overrides will stand here too.
-enum class LimitSource { kBuiltIn, kPolicy, kResponder };
-absl::string_view LimitSourceName(LimitSource source);  // "built-in", "policy", "responder"
+// Where a single limit comes from, from the lowest layer to the highest.
+enum class LimitSource { kBuiltIn, kPolicy, kResponder, kGlobalOverride, kLocalOverride };
+// "built-in", "policy", "responder", "global override", "local override"
+absl::string_view LimitSourceName(LimitSource source);
+
+// What overrides say of one responder's limits: single attributes, in either direction.
+struct LimitOverrides {
+  struct Flag {
+    bool value;
+    LimitSource source;
+  };
+  struct Number {
+    int value;
+    LimitSource source;
+  };
+  std::optional<Flag> enabled;
+  std::array<std::optional<Number>, kLimitAttributeCount> limits;  // As kLimitAttributes.
+};
 
 // What holds for one responder on one resource, and why.
 struct EffectiveLimits {
   Limits limits;
   std::string identity;                                        // Of the entry that matched.
   LimitSource layer = LimitSource::kPolicy;                    // Where that entry stands.
+  LimitSource enabled_source = LimitSource::kPolicy;           // Of limits.enabled.
   std::array<LimitSource, kLimitAttributeCount> sources = {};  // As kLimitAttributes.
+
+  // The highest layer that any of the six comes from.
+  LimitSource HighestSource() const;
+};
+
+// A responder's own layers, over the policy. Both may be null.
+struct ResponderLimits {
+  const config::Throttle* own = nullptr;
+  const LimitOverrides* overrides = nullptr;
 };
 
 // The best match of `policy`, and only where nothing there matches, of `built_in`; then of each
-// attribute the stricter of that and of `own` (may be null). An entry with Enabled="False"
-// counts as all -1, so that the responder's own limits still hold; without own ones the numbers
-// stay as written, not in force. nullopt: nothing matches (NoThrottlePolicy).
+// attribute the stricter of that and of `own`; then what overrides say. An entry with
+// Enabled="False" counts as all -1, so that the responder's own limits still hold; without own ones
+// the numbers stay as written, not in force. An override of Enabled decides whether the result is
+// in force, and with True the entry's numbers are. nullopt: nothing matches (NoThrottlePolicy), and
+// then no override helps.
 std::optional<EffectiveLimits> Resolve(const Policy& policy, const Policy& built_in,
-                                       const RequesterKey& key, const config::Throttle* own);
+                                       const RequesterKey& key, const ResponderLimits& responder);
 
 // Of several that hold at once the strictest of each attribute; identity and layer are those of
 // the first. Requires: at least one.

@@ -150,18 +150,18 @@ constexpr RequesterKey kKey = {kRestartService, "nginx", "RestartServiceResponde
 TEST(ResolveTest, TheBuiltInDefaultsHoldOnlyWhereThePolicyMatchesNothing) {
   const Policy policy =
       *Policy::Create({Entry(kRestartService, "*", "*", "*", {true, -1, -1, -1, -1, -1})});
-  const auto from_policy = Resolve(policy, BuiltInPolicy(), kKey, nullptr);
+  const auto from_policy = Resolve(policy, BuiltInPolicy(), kKey, {});
   EXPECT_EQ(from_policy->layer, LimitSource::kPolicy);
   EXPECT_EQ(from_policy->limits.local_max_in_day, -1);
   RequesterKey other = kKey;
   other.action = kResetPool;
-  const auto built_in = Resolve(policy, BuiltInPolicy(), other, nullptr);
+  const auto built_in = Resolve(policy, BuiltInPolicy(), other, {});
   EXPECT_EQ(built_in->layer, LimitSource::kBuiltIn);
   EXPECT_EQ(built_in->limits.local_max_in_day, 12);
 }
 
 TEST(ResolveTest, WhatMatchesNothingHasNoLimits) {
-  EXPECT_EQ(Resolve(Policy(), Policy(), kKey, nullptr), std::nullopt);
+  EXPECT_EQ(Resolve(Policy(), Policy(), kKey, {}), std::nullopt);
 }
 
 TEST(ResolveTest, OfEachAttributeTheStricterOfPolicyAndResponderHolds) {
@@ -172,7 +172,7 @@ TEST(ResolveTest, OfEachAttributeTheStricterOfPolicyAndResponderHolds) {
   own.set_local_maximum_allowed_attempts_in_one_hour(2);
   own.set_local_maximum_allowed_attempts_in_a_day(5);
   own.set_group_maximum_allowed_attempts_in_a_day(-1);  // Says nothing.
-  const auto effective = Resolve(policy, Policy(), kKey, &own);
+  const auto effective = Resolve(policy, Policy(), kKey, {.own = &own});
   EXPECT_EQ(effective->limits, (Limits{true, 60, 2, 5, -1, 4}));
   EXPECT_THAT(
       effective->sources,
@@ -185,15 +185,78 @@ TEST(ResolveTest, AResponderOwnLimitsHoldOverADisabledEntry) {
       *Policy::Create({Entry(kRestartService, "*", "*", "*", {false, 60, 3, 4, 5, 6})});
   config::Throttle own;
   own.set_local_maximum_allowed_attempts_in_a_day(9);
-  EXPECT_EQ(Resolve(policy, Policy(), kKey, &own)->limits, (Limits{true, -1, -1, 9, -1, -1}));
+  EXPECT_EQ(Resolve(policy, Policy(), kKey, {.own = &own})->limits,
+            (Limits{true, -1, -1, 9, -1, -1}));
 }
 
 TEST(ResolveTest, ADisabledEntryKeepsItsNumbersOutOfForce) {
   const Limits written = {false, 60, 3, 4, 5, 6};
   const Policy policy = *Policy::Create({Entry(kRestartService, "*", "*", "*", written)});
   const config::Throttle nothing;
-  EXPECT_EQ(Resolve(policy, Policy(), kKey, nullptr)->limits, written);
-  EXPECT_EQ(Resolve(policy, Policy(), kKey, &nothing)->limits, written);
+  EXPECT_EQ(Resolve(policy, Policy(), kKey, {})->limits, written);
+  EXPECT_EQ(Resolve(policy, Policy(), kKey, {.own = &nothing})->limits, written);
+}
+
+LimitOverrides OverridesOf(std::optional<bool> enabled, std::optional<int> local_minimum,
+                           LimitSource source = LimitSource::kLocalOverride) {
+  LimitOverrides overrides;
+  if (enabled.has_value()) overrides.enabled = {*enabled, source};
+  if (local_minimum.has_value()) overrides.limits[0] = {*local_minimum, source};
+  return overrides;
+}
+
+TEST(ResolveTest, AnOverrideChangesASingleAttributeInEitherDirection) {
+  const Policy policy =
+      *Policy::Create({Entry(kRestartService, "*", "*", "*", {true, 60, 3, -1, -1, 4})});
+  config::Throttle own;
+  own.set_local_minimum_minutes_between_attempts(90);
+  for (const int minutes : {240, 10, 0, -1}) {
+    const LimitOverrides overrides = OverridesOf(std::nullopt, minutes);
+    const auto effective = Resolve(policy, Policy(), kKey, {.own = &own, .overrides = &overrides});
+    EXPECT_EQ(effective->limits, (Limits{true, minutes, 3, -1, -1, 4}));
+    EXPECT_EQ(effective->sources[0], LimitSource::kLocalOverride);
+    EXPECT_EQ(effective->sources[1], LimitSource::kPolicy);
+    EXPECT_EQ(effective->HighestSource(), LimitSource::kLocalOverride);
+  }
+}
+
+TEST(ResolveTest, AnOverrideOfTheSameValueIsStillItsSource) {
+  const LimitOverrides overrides = OverridesOf(true, 10, LimitSource::kGlobalOverride);
+  const auto effective = Resolve(Policy(), BuiltInPolicy(), kKey, {.overrides = &overrides});
+  EXPECT_EQ(effective->limits.local_minimum_minutes, 10);
+  EXPECT_EQ(effective->sources[0], LimitSource::kGlobalOverride);
+  EXPECT_EQ(effective->enabled_source, LimitSource::kGlobalOverride);
+  EXPECT_EQ(effective->identity, "RestartService/Default/*/*/*");
+}
+
+TEST(ResolveTest, AnOverrideOfEnabledDecides) {
+  const Policy off =
+      *Policy::Create({Entry(kRestartService, "*", "*", "*", {false, 60, 3, 4, 5, 6})});
+  config::Throttle own;
+  own.set_local_minimum_minutes_between_attempts(90);
+  const LimitOverrides on = OverridesOf(true, std::nullopt);
+  EXPECT_EQ(Resolve(off, Policy(), kKey, {.overrides = &on})->limits,
+            (Limits{true, 60, 3, 4, 5, 6}));
+  EXPECT_EQ(Resolve(off, Policy(), kKey, {.own = &own, .overrides = &on})->limits,
+            (Limits{true, 90, 3, 4, 5, 6}));
+  const LimitOverrides disabled = OverridesOf(false, 240);
+  const auto effective =
+      Resolve(Policy(), BuiltInPolicy(), kKey, {.own = &own, .overrides = &disabled});
+  EXPECT_EQ(effective->limits.InForce(), (Limits{false, -1, -1, -1, -1, -1}));
+  EXPECT_EQ(effective->enabled_source, LimitSource::kLocalOverride);
+}
+
+TEST(ResolveTest, AnOverrideOfANumberDoesNotEnableADisabledEntry) {
+  const Policy off =
+      *Policy::Create({Entry(kRestartService, "*", "*", "*", {false, 60, 3, 4, 5, 6})});
+  const LimitOverrides overrides = OverridesOf(std::nullopt, 240);
+  EXPECT_EQ(Resolve(off, Policy(), kKey, {.overrides = &overrides})->limits,
+            (Limits{false, 240, 3, 4, 5, 6}));
+}
+
+TEST(ResolveTest, NoOverrideHelpsWhatMatchesNothing) {
+  const LimitOverrides overrides = OverridesOf(true, 1);
+  EXPECT_EQ(Resolve(Policy(), Policy(), kKey, {.overrides = &overrides}), std::nullopt);
 }
 
 TEST(StrictestOfTest, TakesTheStrictestOfEachAndADisabledOneSwitchesNothingOff) {
