@@ -255,10 +255,10 @@ std::vector<Attempt> GroupHistory::Counting() const {
   return counting;
 }
 
-std::vector<std::string> GroupHistory::Stale(absl::Time now, absl::Duration largest_minimum) const {
+std::vector<std::string> GroupHistory::Stale(absl::Time now) const {
   std::vector<std::string> stale;
   std::vector<std::pair<absl::Time, const Entry*>> old;
-  absl::Duration kept = std::max(kDay, largest_minimum);
+  absl::Duration kept = kDay;  // And the largest minimum that anyone asked with.
   absl::Time youngest = absl::InfinitePast();
   bool refused_remain = false;
   for (const Entry& entry : entries_) {

@@ -92,8 +92,9 @@ class GroupHistory {
   std::vector<Attempt> Counting() const;
 
   // Keys that nobody needs any more: of attempts that never counted, a while after they asked; of
-  // those older than 24 h and `largest_minimum`, but never the youngest. At most 40.
-  std::vector<std::string> Stale(absl::Time now, absl::Duration largest_minimum) const;
+  // those older than 24 h and every minimum they were asked with, but never the youngest. At
+  // most 40.
+  std::vector<std::string> Stale(absl::Time now) const;
 
  private:
   std::vector<const Entry*> CountingBefore(int64_t revision) const;

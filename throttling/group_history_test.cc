@@ -205,10 +205,9 @@ TEST_F(GroupHistoryTest, PrunesTheOldButNeverTheYoungest) {
   const absl::Duration old = absl::Hours(24) + absl::Minutes(11);
   Finished({.id = "1", .age = old + absl::Hours(1)});
   Finished({.id = "2", .age = old});
-  EXPECT_THAT(Read().Stale(kNow, absl::ZeroDuration()), ElementsAre(KeyOf("1").key()));
-  EXPECT_THAT(Read().Stale(kNow, absl::Hours(48)), IsEmpty());
+  EXPECT_THAT(Read().Stale(kNow), ElementsAre(KeyOf("1").key()));
   Finished({.id = "3", .age = absl::Hours(1), .minutes = 60 * 48});  // Its own limit needs them.
-  EXPECT_THAT(Read().Stale(kNow, absl::ZeroDuration()), IsEmpty());
+  EXPECT_THAT(Read().Stale(kNow), IsEmpty());
 }
 
 TEST_F(GroupHistoryTest, ARefusedOneIsPrunedBeforeWhatRefusedIt) {
@@ -216,16 +215,16 @@ TEST_F(GroupHistoryTest, ARefusedOneIsPrunedBeforeWhatRefusedIt) {
   Finished({.id = "1", .age = old});
   Reserve({.id = "2", .server = "b", .age = absl::Minutes(2), .day = 0});
   Finished({.id = "3", .age = absl::ZeroDuration()});
-  EXPECT_THAT(Read().Stale(kNow, absl::ZeroDuration()), IsEmpty());
-  EXPECT_THAT(Read().Stale(kNow + absl::Milliseconds(1), absl::ZeroDuration()),
+  EXPECT_THAT(Read().Stale(kNow), IsEmpty());
+  EXPECT_THAT(Read().Stale(kNow + absl::Milliseconds(1)),
               ElementsAre(KeyOf("2").key(), KeyOf("1").key()));
 }
 
 TEST_F(GroupHistoryTest, AWithdrawnOneIsKeptUntilNoPacketCanBringItBack) {
   Reserve({.id = "1", .age = absl::Minutes(10)});
   Withdraw("1");
-  EXPECT_THAT(Read().Stale(kNow, absl::ZeroDuration()), IsEmpty());
-  EXPECT_THAT(Read().Stale(kNow + absl::Milliseconds(1), absl::ZeroDuration()), SizeIs(1));
+  EXPECT_THAT(Read().Stale(kNow), IsEmpty());
+  EXPECT_THAT(Read().Stale(kNow + absl::Milliseconds(1)), SizeIs(1));
 }
 
 TEST(GroupKeysTest, AreReadableAndKeepNamesApart) {

@@ -1,0 +1,890 @@
+#include "throttling/etcd_coordinator.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "config/names.h"
+#include "throttling/group_history.h"
+#include "throttling/group_time.h"
+
+namespace salve {
+namespace {
+
+using etcdserverpb::Compare;
+using etcdserverpb::RequestOp;
+using etcdserverpb::TxnRequest;
+
+constexpr absl::Duration kAnswerTime = absl::Seconds(2);  // Of Reserve and Check, all in all.
+constexpr absl::Duration kDutyTime = absl::Seconds(5);    // Of what nobody waits for.
+constexpr absl::Duration kLeaseTtl = absl::Seconds(60);
+constexpr absl::Duration kKeepAlive = absl::Seconds(20);
+constexpr absl::Duration kMemberTtl = absl::Hours(24 * 7);  // Unseen for so long: not counted.
+constexpr absl::Duration kMemberKeepAlive = absl::Hours(6);
+constexpr absl::Duration kRecordTtl = absl::Hours(25);  // Of attempts that no limit asks about.
+constexpr absl::Duration kRecordLeaseAge = absl::Hours(1);
+constexpr absl::Duration kReadTime = absl::Seconds(60);
+constexpr absl::Duration kTryAgain = absl::Seconds(5);
+constexpr absl::Duration kDutyAgainMax = absl::Seconds(30);
+constexpr absl::Duration kUnavailableFirst = absl::Seconds(10);
+constexpr absl::Duration kUnavailableMax = absl::Minutes(5);
+constexpr absl::Duration kSpreadLeast = absl::Seconds(1);
+// A large group asks over a longer time: 200 servers a second, each two transactions at most.
+constexpr absl::Duration kSpreadOfServer = absl::Milliseconds(5);
+constexpr absl::Duration kCountLeast = absl::Seconds(30);
+constexpr absl::Duration kCountOfServer = absl::Milliseconds(20);  // 50 counts a second in all.
+constexpr int kTriesMax = 5;
+constexpr size_t kWatchesMax = 100;
+constexpr size_t kDutiesMax = 1000;
+constexpr int kSweepMax = 1000;
+
+void Put(RequestOp& op, const std::string& key, const std::string& value, int64_t lease = 0) {
+  op.mutable_request_put()->set_key(key);
+  op.mutable_request_put()->set_value(value);
+  op.mutable_request_put()->set_lease(lease);
+}
+void RangePrefix(RequestOp& op, const std::string& prefix, int limit = 0) {
+  op.mutable_request_range()->set_key(prefix);
+  op.mutable_request_range()->set_range_end(PrefixEnd(prefix));
+  op.mutable_request_range()->set_limit(limit);
+}
+void CountPrefix(RequestOp& op, const std::string& prefix) {
+  RangePrefix(op, prefix);
+  op.mutable_request_range()->set_count_only(true);
+}
+// A running key and, with '/' after it, what stands below.
+void DeleteWithBelow(TxnRequest& txn, const std::string& key) {
+  auto& range = *txn.add_success()->mutable_request_delete_range();
+  range.set_key(key);
+  range.set_range_end(PrefixEnd(key + "/"));
+}
+void DeleteKey(TxnRequest& txn, const std::string& key) {
+  txn.add_success()->mutable_request_delete_range()->set_key(key);
+}
+Compare& CompareKey(TxnRequest& txn, Compare::CompareTarget target, const std::string& key) {
+  Compare& compare = *txn.add_compare();
+  compare.set_target(target);
+  compare.set_key(key);
+  return compare;
+}
+const etcdserverpb::RangeResponse& RangeOf(const EtcdTxn& txn, int op) {
+  return txn.response.responses(op).response_range();
+}
+
+class EtcdCoordinator final : public Coordinator {
+ public:
+  EtcdCoordinator(EtcdCoordinatorOptions options, EventLoop& loop, EtcdClient& etcd,
+                  const Ledger& ledger, RandomSource& random)
+      : options_(std::move(options)),
+        loop_(loop),
+        etcd_(etcd),
+        ledger_(ledger),
+        random_(random),
+        keys_(options_.prefix, options_.group) {
+    timers_.insert(loop_.CallAfter(absl::ZeroDuration(), [this] { Begin(); }));
+  }
+  ~EtcdCoordinator() override {
+    alive_.reset();
+    for (const TimerId timer : timers_) loop_.CancelTimer(timer);
+    for (const auto& [key, watch] : watches_) etcd_.Unwatch(watch);
+  }
+
+  void Reserve(const GroupRequest& request, GroupDone done) override {
+    if (!request.limits.HasGroupLimit()) {
+      Record(request.attempt);
+      return AnswerNotConfigured(std::move(done));
+    }
+    const QuestionPtr ask = NewQuestion(request, std::move(done));
+    ask->real = true;
+    asking_.insert(request.attempt.id);
+    StopWatching(keys_.running(request.attempt.action, request.attempt.resource));
+    WhenReady(ask, [this, ask] { SendReservation(ask); });
+  }
+
+  void Check(const GroupRequest& request, GroupDone done) override {
+    if (!request.limits.HasGroupLimit()) return AnswerNotConfigured(std::move(done));
+    const QuestionPtr ask = NewQuestion(request, std::move(done));
+    WhenTimed(ask, [this, ask] { SendCheck(ask); });
+  }
+
+  void Release(const Attempt& attempt) override { Finish(attempt); }
+
+  void ListServers(
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<GroupMember>>)> done) override {
+    TxnRequest txn;
+    RangePrefix(*txn.add_success(), keys_.servers());
+    RangePrefix(*txn.add_success(), keys_.alives());
+    etcd_.Txn(
+        std::move(txn), Deadline(),
+        [this, alive = Alive(), done = std::move(done)](absl::StatusOr<EtcdTxn> answer) mutable {
+          if (alive.expired()) return;
+          if (!answer.ok()) return done(answer.status());
+          done(MembersOf(*answer));
+        });
+  }
+
+  void ForgetServer(const std::string& name, absl::AnyInvocable<void(absl::Status)> done) override {
+    ListServers([this, alive = Alive(), name,
+                 done = std::move(done)](absl::StatusOr<std::vector<GroupMember>> members) mutable {
+      if (alive.expired()) return;
+      if (!members.ok()) return done(members.status());
+      std::vector<std::string> known;
+      bool found = false;
+      for (const GroupMember& member : *members) {
+        known.push_back(member.name);
+        found |= member.name == name;
+      }
+      if (!found) {
+        return done(absl::NotFoundError(absl::StrCat("no server '", name, "' in the group ",
+                                                     options_.group, DidYouMean(name, known))));
+      }
+      TxnRequest txn;
+      CompareKey(txn, Compare::CREATE, keys_.alive(name)).set_create_revision(0);
+      DeleteKey(txn, keys_.server(name));
+      etcd_.Txn(std::move(txn), Deadline(),
+                [name, done = std::move(done)](absl::StatusOr<EtcdTxn> answer) mutable {
+                  if (!answer.ok()) return done(answer.status());
+                  done(answer->response.succeeded()
+                           ? absl::OkStatus()
+                           : absl::FailedPreconditionError(absl::StrCat(
+                                 name, " is alive: stop its agent, and forget it a minute later")));
+                });
+    });
+  }
+
+  void OnFreed(Freed freed) override { freed_ = std::move(freed); }
+  absl::Status Health() const override { return health_; }
+
+ private:
+  struct Question {
+    GroupRequest request;
+    GroupDone done;
+    Instant deadline;
+    bool real = false;
+    int tries = 0;
+    bool sent = false;      // A reservation may have reached etcd.
+    bool repeated = false;  // More than one may have.
+    bool answered = false;
+  };
+  using QuestionPtr = std::shared_ptr<Question>;
+
+  // Whatever it waits for, it is answered at its deadline.
+  QuestionPtr NewQuestion(const GroupRequest& request, GroupDone done) {
+    auto ask = std::make_shared<Question>(Question{request, std::move(done), Deadline()});
+    After(kAnswerTime, [this, ask] { Unavailable(ask, "no answer in time"); });
+    return ask;
+  }
+
+  std::weak_ptr<bool> Alive() const { return alive_; }
+  Instant Deadline() const { return loop_.Now() + kAnswerTime; }
+  void Post(Task task) {
+    loop_.Post([alive = Alive(), task = std::move(task)]() mutable {
+      if (!alive.expired()) task();
+    });
+  }
+  void After(absl::Duration delay, std::function<void()> task) {
+    auto id = std::make_shared<TimerId>();
+    *id = loop_.CallAfter(delay, [this, id, task = std::move(task)] {
+      timers_.erase(*id);
+      task();
+    });
+    timers_.insert(*id);
+  }
+  absl::Duration Random(absl::Duration bound) {
+    return bound * (static_cast<double>(random_() >> 11) * 0x1p-53);
+  }
+  absl::Duration Spread(absl::Duration wait) {
+    const absl::Duration tenth = wait == absl::InfiniteDuration() ? kSpreadLeast : wait / 10;
+    return Random(std::max({kSpreadLeast, tenth, kSpreadOfServer * servers_in_group_}));
+  }
+
+  // Says a trouble when it begins or changes, and when it is over.
+  void SetHealth(absl::Status status) {
+    const bool is_news = status.code() != health_.code();
+    if (!is_news) {
+      health_ = std::move(status);
+      return;
+    }
+    const bool well = status.ok();
+    const std::string message =
+        well ? absl::StrCat("the group ", options_.group, " can be asked again")
+             : absl::StrCat("the group ", options_.group, " can't be asked: ", status.message());
+    health_ = std::move(status);
+    if (options_.say) options_.say(message, !well);
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Time and registration.
+
+  void Begin() {
+    ReadTime();
+    Register();
+    KeepAlive();
+    KeepMember();
+    Count();
+  }
+
+  void ReadTime() {
+    if (std::exchange(reading_time_, true)) return;
+    etcd_.ReadTime(loop_.Now() + kAnswerTime,
+                   [this, alive = Alive()](absl::StatusOr<EtcdTime> reading) {
+                     if (alive.expired()) return;
+                     reading_time_ = false;
+                     if (reading.ok()) time_.Take(*reading);
+                     const absl::Duration again = reading.ok() ? kReadTime : kTryAgain;
+                     loop_.CancelTimer(read_time_timer_);
+                     timers_.erase(read_time_timer_);
+                     read_time_timer_ = loop_.CallAfter(again + Random(again / 10), [this] {
+                       timers_.erase(read_time_timer_);
+                       ReadTime();
+                     });
+                     timers_.insert(read_time_timer_);
+                     Resume(timed_, reading.status());
+                   });
+  }
+
+  void Register() {
+    if (std::exchange(registering_, true)) return;
+    registered_ = false;
+    etcd_.GrantLease(kLeaseTtl, Deadline(), [this, alive = Alive()](absl::StatusOr<int64_t> lease) {
+      if (alive.expired()) return;
+      if (!lease.ok()) return Registered(lease.status());
+      if (member_lease_ != 0) return Announce(*lease, 0);
+      etcd_.GrantLease(kMemberTtl, Deadline(),
+                       [this, alive, lease = *lease](absl::StatusOr<int64_t> member) {
+                         if (alive.expired()) return;
+                         if (!member.ok()) return Registered(member.status());
+                         member_lease_ = *member;
+                         Announce(lease, 0);
+                       });
+    });
+  }
+
+  group::Server Self() const {
+    group::Server self;
+    self.set_machine_id(options_.machine_id);
+    self.set_boot_id(options_.boot_id);
+    self.set_protocol_version(kGroupProtocolVersion);
+    self.set_agent_version(options_.agent_version);
+    if (time_.IsFresh(loop_.Now())) {
+      *self.mutable_seen() = GroupTimestamp(time_.Earliest(loop_.Now()));
+    }
+    return self;
+  }
+
+  // Takes the name: it must be free (`seen` 0), or as it was seen to be ours.
+  void Announce(int64_t lease, int64_t seen) {
+    TxnRequest txn;
+    const std::string key = keys_.alive(options_.server);
+    if (seen == 0) {
+      CompareKey(txn, Compare::CREATE, key).set_create_revision(0);
+    } else {
+      CompareKey(txn, Compare::MOD, key).set_mod_revision(seen);
+    }
+    const std::string self = GroupJson(Self());
+    Put(*txn.add_success(), key, self, lease);
+    Put(*txn.add_success(), keys_.version(kGroupProtocolVersion, options_.server), "", lease);
+    Put(*txn.add_success(), keys_.server(options_.server), self, member_lease_);
+    txn.add_failure()->mutable_request_range()->set_key(key);
+    etcd_.Txn(std::move(txn), Deadline(),
+              [this, alive = Alive(), lease](absl::StatusOr<EtcdTxn> answer) {
+                if (alive.expired()) return;
+                if (!answer.ok()) {
+                  if (absl::StrContains(answer.status().message(), "lease not found")) {
+                    member_lease_ = 0;
+                  }
+                  return Registered(answer.status());
+                }
+                if (answer->response.succeeded()) {
+                  lease_ = lease;
+                  return Registered(absl::OkStatus());
+                }
+                OnNameTaken(lease, RangeOf(*answer, 0));
+              });
+  }
+
+  void OnNameTaken(int64_t lease, const etcdserverpb::RangeResponse& range) {
+    group::Server other;
+    if (range.kvs_size() == 0 || range.kvs(0).lease() == lease) {
+      return Announce(lease, range.kvs_size() == 0 ? 0 : range.kvs(0).mod_revision());
+    }
+    if (absl::Status status = ParseGroupJson(range.kvs(0).value(), other); !status.ok()) {
+      return Registered(
+          absl::DataLossError(absl::StrCat("the value of ", range.kvs(0).key(), " can't be read")));
+    }
+    if (other.machine_id() == options_.machine_id) {
+      return Announce(lease, range.kvs(0).mod_revision());
+    }
+    Registered(absl::AlreadyExistsError(absl::StrCat(
+        "the name ", options_.server, " is used by another machine (machine id ",
+        other.machine_id(), "): give each server a name of its own in salve.textproto")));
+  }
+
+  void Registered(const absl::Status& status) {
+    registering_ = false;
+    registered_ = status.ok();
+    if (status.ok()) {
+      SetHealth(absl::OkStatus());
+      if (!std::exchange(swept_, true)) Sweep();
+    } else {
+      SetHealth(status);
+      After(kTryAgain + Random(kTryAgain), [this] {
+        if (!registered_) Register();
+      });
+    }
+    Resume(ready_, status);
+  }
+
+  void KeepAlive() {
+    After(kKeepAlive, [this] { KeepAlive(); });
+    if (!registered_) return;
+    etcd_.KeepAlive(lease_, loop_.Now() + kDutyTime, [this, alive = Alive()](absl::Status status) {
+      if (alive.expired()) return;
+      if (absl::IsNotFound(status)) return Register();
+      SetHealth(status);
+      if (status.ok()) DoDuties();
+    });
+  }
+
+  void KeepMember() {
+    After(kMemberKeepAlive, [this] { KeepMember(); });
+    if (member_lease_ == 0) return;
+    etcd_.KeepAlive(member_lease_, loop_.Now() + kDutyTime,
+                    [this, alive = Alive()](absl::Status status) {
+                      if (alive.expired() || !absl::IsNotFound(status)) return;
+                      member_lease_ = 0;
+                      Register();
+                    });
+  }
+
+  void Count() {
+    TxnRequest txn;
+    CountPrefix(*txn.add_success(), keys_.servers());
+    CountPrefix(*txn.add_success(), keys_.versions(kGroupProtocolVersion));
+    etcd_.Txn(std::move(txn), Deadline(), [this, alive = Alive()](absl::StatusOr<EtcdTxn> answer) {
+      if (alive.expired()) return;
+      if (answer.ok()) {
+        servers_in_group_ = static_cast<int>(RangeOf(*answer, 0).count());
+        servers_compatible_ = static_cast<int>(RangeOf(*answer, 1).count());
+      }
+      const absl::Duration again = std::max(kCountLeast, kCountOfServer * servers_in_group_);
+      After(answer.ok() ? again + Random(again) : kTryAgain, [this] { Count(); });
+    });
+  }
+
+  GroupVerdict WithTotals(GroupVerdict verdict) const {
+    verdict.servers_in_group = std::max(1, servers_in_group_);
+    verdict.servers_in_compatible_version = std::max(1, servers_compatible_);
+    return verdict;
+  }
+
+  // Goes on when the time is fresh, or ends the question when that can't be.
+  void WhenTimed(const QuestionPtr& ask, std::function<void()> then) {
+    if (time_.IsFresh(loop_.Now())) return then();
+    timed_.push_back([this, ask, then = std::move(then)](const absl::Status& status) {
+      if (time_.IsFresh(loop_.Now())) return then();
+      Unavailable(ask, absl::StrCat("the coordinator's time is not known: ", status.message()));
+    });
+    ReadTime();
+  }
+  void WhenReady(const QuestionPtr& ask, std::function<void()> then) {
+    if (registered_) return WhenTimed(ask, std::move(then));
+    ready_.push_back([this, ask, then = std::move(then)](const absl::Status& status) {
+      if (registered_) return WhenTimed(ask, then);
+      Unavailable(ask, status.message());
+    });
+    Register();
+  }
+  using Waiting = std::vector<std::function<void(const absl::Status&)>>;
+  void Resume(Waiting& waiting, const absl::Status& status) {
+    for (auto& go_on : std::exchange(waiting, {})) go_on(status);
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Check and reservation.
+
+  void SendReservation(const QuestionPtr& ask) {
+    if (ask->answered) return;
+    const Attempt& attempt = ask->request.attempt;
+    if (++ask->tries > kTriesMax) return Unavailable(ask, "etcd's answers make no progress");
+    const Instant now = loop_.Now();
+    group::Attempt value = ValueOf(attempt);
+    *value.mutable_asked() = GroupTimestamp(time_.Earliest(now));
+    *value.mutable_start() = GroupTimestamp(time_.Latest(now));
+    *value.mutable_deadline() = GroupTimestamp(time_.Latest(now) + attempt.timeout);
+    value.mutable_limits()->set_minimum_minutes(ask->request.limits.group_minimum_minutes);
+    value.mutable_limits()->set_max_in_a_day(ask->request.limits.group_max_in_day);
+    group::Running running;
+    running.set_server(options_.server);
+    running.set_boot_id(options_.boot_id);
+    *running.mutable_deadline() = value.deadline();
+
+    TxnRequest txn;
+    const std::string attempts = keys_.attempts(attempt.action, attempt.resource);
+    const std::string marks = keys_.running(attempt.action, attempt.resource);
+    CompareKey(txn, Compare::CREATE, attempts + attempt.id).set_create_revision(0);
+    CompareKey(txn, Compare::LEASE, keys_.alive(options_.server)).set_lease(lease_);
+    Put(*txn.add_success(), attempts + attempt.id, GroupJson(value));
+    Put(*txn.add_success(), marks + attempt.id, GroupJson(running));
+    Put(*txn.add_success(), marks + attempt.id + "/lease", "", lease_);
+    for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
+      RangePrefix(*ops->Add(), attempts, GroupHistory::kAttemptsMax);
+      RangePrefix(*ops->Add(), marks);
+    }
+    ask->repeated |= ask->sent;
+    ask->sent = true;
+    etcd_.Txn(std::move(txn), ask->deadline,
+              [this, alive = Alive(), ask](absl::StatusOr<EtcdTxn> answer) {
+                if (alive.expired() || ask->answered) return;
+                if (!answer.ok()) return Unavailable(ask, answer.status().message());
+                OnReservation(ask, *answer);
+              });
+  }
+
+  void OnReservation(const QuestionPtr& ask, const EtcdTxn& answer) {
+    const Attempt& attempt = ask->request.attempt;
+    ask->repeated |= answer.repeated;
+    const int lists = answer.response.succeeded() ? 3 : 0;
+    absl::StatusOr<GroupHistory> history =
+        GroupHistory::Read(attempt.action, RangeOf(answer, lists), RangeOf(answer, lists + 1));
+    if (!history.ok()) return Unavailable(ask, history.status().message());
+    const GroupHistory::Entry* own = history->Find(attempt.id);
+    if (own == nullptr) {
+      // Not the attempt was there already: our name is not ours any more.
+      if (loop_.Now() >= ask->deadline) return Unavailable(ask, "the registration was lost");
+      registered_ = false;
+      return WhenReady(ask, [this, ask] { SendReservation(ask); });
+    }
+    unavailable_in_a_row_ = 0;
+    SetHealth(absl::OkStatus());
+    GroupVerdict verdict = history->Judge(
+        {options_.server, TimeOf(own->value.asked()), ask->request.limits, own->created});
+    if (verdict.passed) {
+      granted_[attempt.id] = {own->value, 0};
+    } else {
+      Withdraw(attempt, ask->repeated);
+      verdict.retry_spread = Spread(verdict.retry_in);
+      if (verdict.recovery_in_progress) {
+        WatchRunning(attempt, verdict, answer.response.header().revision());
+      }
+    }
+    Prune(*history);
+    Answer(ask, std::move(verdict));
+  }
+
+  void SendCheck(const QuestionPtr& ask) {
+    const Attempt& attempt = ask->request.attempt;
+    TxnRequest txn;
+    RangePrefix(*txn.add_success(), keys_.attempts(attempt.action, attempt.resource),
+                GroupHistory::kAttemptsMax);
+    RangePrefix(*txn.add_success(), keys_.running(attempt.action, attempt.resource));
+    etcd_.Txn(std::move(txn), ask->deadline,
+              [this, alive = Alive(), ask](absl::StatusOr<EtcdTxn> answer) {
+                if (alive.expired() || ask->answered) return;
+                if (!answer.ok()) return Unavailable(ask, answer.status().message());
+                absl::StatusOr<GroupHistory> history = GroupHistory::Read(
+                    ask->request.attempt.action, RangeOf(*answer, 0), RangeOf(*answer, 1));
+                if (!history.ok()) return Unavailable(ask, history.status().message());
+                GroupVerdict verdict = history->Judge(
+                    {options_.server, time_.Earliest(loop_.Now()), ask->request.limits});
+                verdict.attempts = history->Counting();
+                Answer(ask, std::move(verdict));
+              });
+  }
+
+  void AnswerNotConfigured(GroupDone done) {
+    GroupVerdict verdict = WithTotals({});
+    verdict.xml = "<not configured>";
+    Post([done = std::move(done), verdict = std::move(verdict)]() mutable {
+      done(std::move(verdict));
+    });
+  }
+
+  void Answer(const QuestionPtr& ask, GroupVerdict verdict) {
+    ask->answered = true;
+    asking_.erase(ask->request.attempt.id);
+    verdict = WithTotals(std::move(verdict));
+    verdict.xml = GroupResultXml(ask->request.limits, verdict, loop_.clock().WallNow(), ask->real);
+    ask->done(std::move(verdict));
+  }
+
+  // Fails closed. What may have reached etcd is taken back as soon as that is possible.
+  void Unavailable(const QuestionPtr& ask, absl::string_view why) {
+    if (ask->answered) return;
+    ask->answered = true;
+    if (ask->sent) Withdraw(ask->request.attempt, /*may_arrive_late=*/true);
+    GroupVerdict verdict;
+    verdict.passed = false;
+    verdict.failed = {::salve::Check::kGroupUnavailable};
+    if (ask->real) ++unavailable_in_a_row_;
+    if (health_.ok()) SetHealth(absl::UnavailableError(why));
+    verdict.retry_in = kUnavailableFirst;
+    for (int i = 1; i < unavailable_in_a_row_ && verdict.retry_in < kUnavailableMax; ++i) {
+      verdict.retry_in = std::min(2 * verdict.retry_in, kUnavailableMax);
+    }
+    verdict.retry_spread = Spread(verdict.retry_in);
+    verdict.explained = {{::salve::Check::kGroupUnavailable, -1, 0, {}, verdict.retry_in}};
+    LogWarning(absl::StrCat("the group ", options_.group, " did not answer: ", why));
+    Post([this, ask, verdict = std::move(verdict)]() mutable { Answer(ask, std::move(verdict)); });
+  }
+
+  group::Attempt ValueOf(const Attempt& attempt) const {
+    group::Attempt value;
+    value.set_server(options_.server);
+    value.set_requester(attempt.requester);
+    value.set_resource(attempt.resource);
+    return value;
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Duties: what must reach etcd some time, whether anybody waits for it or not.
+
+  struct Duty {
+    std::function<std::optional<TxnRequest>()> make;  // nullopt: not now, the time is not known.
+    std::function<void(const EtcdTxn&)> then;
+    bool sent = false;
+  };
+  using Make = std::function<std::optional<TxnRequest>()>;
+
+  void AddDuty(const std::string& id, Make make,
+               std::function<void(const EtcdTxn&)> then = nullptr) {
+    if (duties_.size() >= kDutiesMax && !duties_.contains(id)) {
+      LogError(absl::StrCat("too much waits for etcd: an attempt of the group ", options_.group,
+                            " is not marked there; its deadline frees it"));
+      return;
+    }
+    duties_[id] = std::make_shared<Duty>(Duty{std::move(make), std::move(then)});
+    DoDuty(id);
+  }
+
+  void DoDuties() {
+    std::vector<std::string> ids;
+    for (const auto& [id, duty] : duties_) ids.push_back(id);
+    for (const std::string& id : ids) DoDuty(id);
+  }
+
+  void DoDuty(const std::string& id) {
+    const auto found = duties_.find(id);
+    if (found == duties_.end() || found->second->sent) return;
+    const std::shared_ptr<Duty> duty = found->second;
+    std::optional<TxnRequest> txn = duty->make();
+    if (!txn.has_value()) return DutiesLater();
+    duty->sent = true;
+    etcd_.Txn(*std::move(txn), loop_.Now() + kDutyTime,
+              [this, alive = Alive(), id, duty](absl::StatusOr<EtcdTxn> answer) {
+                if (alive.expired()) return;
+                duty->sent = false;
+                const auto current = duties_.find(id);
+                const bool is_current = current != duties_.end() && current->second == duty;
+                if (!answer.ok()) {
+                  if (is_current) DutiesLater();
+                  return;
+                }
+                duty_again_ = kSpreadLeast;
+                if (is_current) duties_.erase(current);
+                if (duty->then) duty->then(*answer);
+              });
+  }
+
+  void DutiesLater() {
+    if (std::exchange(duties_scheduled_, true)) return;
+    After(duty_again_ + Random(duty_again_), [this] {
+      duties_scheduled_ = false;
+      DoDuties();
+    });
+    duty_again_ = std::min(2 * duty_again_, kDutyAgainMax);
+  }
+
+  // Takes back a reservation that was refused, or whose answer never came. When a copy of it may
+  // still arrive, a mark stays at its key, so that it finds the key taken.
+  void Withdraw(const Attempt& attempt, bool may_arrive_late) {
+    const std::string key = keys_.attempts(attempt.action, attempt.resource) + attempt.id;
+    const std::string mark = keys_.running(attempt.action, attempt.resource) + attempt.id;
+    group::Attempt value = ValueOf(attempt);
+    value.set_withdrawn(true);
+    AddDuty(attempt.id, [this, key, mark, value, may_arrive_late]() -> std::optional<TxnRequest> {
+      TxnRequest txn;
+      if (may_arrive_late) {
+        if (!time_.IsFresh(loop_.Now())) return std::nullopt;
+        group::Attempt dated = value;
+        *dated.mutable_asked() = GroupTimestamp(time_.Latest(loop_.Now()));
+        Put(*txn.add_success(), key, GroupJson(dated));
+      } else {
+        DeleteKey(txn, key);
+      }
+      DeleteWithBelow(txn, mark);
+      return txn;
+    });
+  }
+
+  // Puts down an attempt that is not checked, for others to count. It goes by itself after a day.
+  void Record(const Attempt& attempt) {
+    const std::string key = keys_.attempts(attempt.action, attempt.resource) + attempt.id;
+    const Instant at = loop_.Now();
+    granted_[attempt.id] = {group::Attempt(), -1};
+    AddDuty(attempt.id, [this, key, attempt, at]() -> std::optional<TxnRequest> {
+      const Instant now = loop_.Now();
+      if (!time_.IsFresh(now) || !HaveRecordLease()) return std::nullopt;
+      group::Attempt value = ValueOf(attempt);
+      const absl::Time asked = time_.Latest(now) - (now - at);
+      *value.mutable_asked() = GroupTimestamp(asked);
+      *value.mutable_start() = GroupTimestamp(asked);
+      *value.mutable_deadline() = GroupTimestamp(asked + attempt.timeout);
+      granted_[attempt.id] = {value, record_lease_};
+      TxnRequest txn;
+      // A copy that comes late must not undo its end.
+      CompareKey(txn, Compare::CREATE, key).set_create_revision(0);
+      Put(*txn.add_success(), key, GroupJson(value), record_lease_);
+      return txn;
+    });
+  }
+
+  // The lease of attempts that no limit asks about: granted anew each hour, never kept alive.
+  bool HaveRecordLease() {
+    const Instant now = loop_.Now();
+    if (record_lease_ != 0 && now - record_lease_granted_ < kRecordLeaseAge) return true;
+    if (std::exchange(granting_record_lease_, true)) return false;
+    etcd_.GrantLease(kRecordTtl, Deadline(),
+                     [this, alive = Alive(), now](absl::StatusOr<int64_t> lease) {
+                       if (alive.expired()) return;
+                       granting_record_lease_ = false;
+                       if (!lease.ok()) return;
+                       record_lease_ = *lease;
+                       record_lease_granted_ = now;
+                       DoDuties();
+                     });
+    return false;
+  }
+
+  void Finish(const Attempt& attempt) {
+    const std::string key = keys_.attempts(attempt.action, attempt.resource) + attempt.id;
+    const std::string mark = keys_.running(attempt.action, attempt.resource) + attempt.id;
+    const bool ran = attempt.state == AttemptState::kFinished;
+    const Instant at = loop_.Now();
+    const absl::Duration age = ran ? ledger_.AgeOf(attempt) : absl::ZeroDuration();
+    const std::string result(AttemptResultName(ran ? attempt.result : AttemptResult::kFailed));
+    // An attempt of an earlier life is known only to etcd.
+    if (!granted_.contains(attempt.id)) return FinishKnownToEtcd(attempt, key, mark, age, result);
+    AddDuty(
+        attempt.id + "/end",
+        [this, id = attempt.id, key, mark, at, age, result]() -> std::optional<TxnRequest> {
+          const Instant now = loop_.Now();
+          const auto granted = granted_.find(id);
+          if (!time_.IsFresh(now) || granted == granted_.end()) return std::nullopt;
+          auto [value, lease] = granted->second;
+          if (lease < 0) return std::nullopt;  // Its beginning is not there yet.
+          *value.mutable_end() = GroupTimestamp(time_.Latest(now) - (now - at) - age);
+          value.set_result(result);
+          TxnRequest txn;
+          Put(*txn.add_success(), key, GroupJson(value), lease);
+          DeleteWithBelow(txn, mark);
+          return txn;
+        },
+        [this, id = attempt.id](const EtcdTxn&) { granted_.erase(id); });
+  }
+
+  void FinishKnownToEtcd(const Attempt& attempt, const std::string& key, const std::string& mark,
+                         absl::Duration age, const std::string& result) {
+    AddDuty(
+        attempt.id,
+        [key] {
+          TxnRequest txn;
+          txn.add_success()->mutable_request_range()->set_key(key);
+          return std::optional(txn);
+        },
+        [this, id = attempt.id, key, mark, age, result, at = loop_.Now()](const EtcdTxn& answer) {
+          const auto& range = RangeOf(answer, 0);
+          group::Attempt value;
+          const bool there =
+              range.kvs_size() > 0 && ParseGroupJson(range.kvs(0).value(), value).ok();
+          const int64_t lease = there ? range.kvs(0).lease() : 0;
+          AddDuty(id + "/end",
+                  [this, key, mark, age, result, at, value, there,
+                   lease]() -> std::optional<TxnRequest> {
+                    TxnRequest txn;
+                    const Instant now = loop_.Now();
+                    if (there && !value.has_end() && !value.withdrawn()) {
+                      if (!time_.IsFresh(now)) return std::nullopt;
+                      group::Attempt ended = value;
+                      *ended.mutable_end() = GroupTimestamp(time_.Latest(now) - (now - at) - age);
+                      ended.set_result(result);
+                      Put(*txn.add_success(), key, GroupJson(ended), lease);
+                    }
+                    DeleteWithBelow(txn, mark);
+                    return txn;
+                  });
+        });
+  }
+
+  // At the start: running keys of ours whose attempt we do not run. The ledger knows those of an
+  // earlier life, except what a crash cut off between the group's grant and the ledger.
+  void Sweep() {
+    TxnRequest txn;
+    RangePrefix(*txn.add_success(), keys_.all_running(), kSweepMax);
+    etcd_.Txn(std::move(txn), loop_.Now() + kDutyTime,
+              [this, alive = Alive()](absl::StatusOr<EtcdTxn> answer) {
+                if (alive.expired()) return;
+                if (!answer.ok()) {
+                  swept_ = false;  // At the next registration, or in a while.
+                  After(kDutyAgainMax, [this] {
+                    if (!std::exchange(swept_, true)) Sweep();
+                  });
+                  return;
+                }
+                for (const auto& kv : RangeOf(*answer, 0).kvs()) SweepMark(kv);
+              });
+  }
+
+  void SweepMark(const etcdserverpb::KeyValue& kv) {
+    group::Running running;
+    if (absl::EndsWith(kv.key(), "/lease") || !ParseGroupJson(kv.value(), running).ok()) return;
+    if (running.server() != options_.server) return;
+    const std::string key = keys_.AttemptOfRunning(kv.key());
+    const std::string id = key.substr(key.rfind('/') + 1);
+    if (granted_.contains(id) || asking_.contains(id)) return;
+    const Attempt* known = ledger_.Find(id);
+    if (known != nullptr && known->state == AttemptState::kInProgress) return;  // Its end follows.
+    Attempt attempt = known != nullptr ? *known : Attempt();
+    attempt.id = id;
+    FinishKnownToEtcd(
+        attempt, key, kv.key(), known != nullptr ? ledger_.AgeOf(*known) : absl::ZeroDuration(),
+        std::string(AttemptResultName(known != nullptr ? known->result : AttemptResult::kCrashed)));
+  }
+
+  void Prune(const GroupHistory& history) {
+    const std::vector<std::string> stale = history.Stale(time_.Earliest(loop_.Now()));
+    if (stale.empty() || std::exchange(pruning_, true)) return;
+    TxnRequest txn;
+    for (const std::string& key : stale) DeleteKey(txn, key);
+    etcd_.Txn(std::move(txn), loop_.Now() + kDutyTime,
+              [this, alive = Alive()](const absl::StatusOr<EtcdTxn>&) {
+                if (!alive.expired()) pruning_ = false;
+              });
+  }
+
+  // -------------------------------------------------------------------------------------------
+  // Word of an action that ended.
+
+  void WatchRunning(const Attempt& attempt, const GroupVerdict& verdict, int64_t revision) {
+    const std::string key = keys_.running(attempt.action, attempt.resource);
+    if (!freed_ || watches_.contains(key) || watches_.size() >= kWatchesMax) return;
+    // Only the end of what refused: everyone who is refused takes back a mark of its own too.
+    std::set<std::string> blocking;
+    for (const FailedCheck& failed : verdict.explained) {
+      if (failed.check != ::salve::Check::kGroupRecoveryInProgress) continue;
+      for (const Attempt& one : failed.attempts) blocking.insert(key + one.id);
+    }
+    const auto tell = [this, action = attempt.action, key,
+                       resource = attempt.action == RecoveryAction::kRebootServer
+                                      ? std::string()
+                                      : attempt.resource] {
+      StopWatching(key);
+      freed_(action, resource, Spread(absl::ZeroDuration()));
+    };
+    watches_[key] = etcd_.Watch(
+        key, PrefixEnd(key), revision,
+        [tell, blocking](const etcdserverpb::WatchResponse& response) {
+          const bool freed = std::any_of(
+              response.events().begin(), response.events().end(), [&](const auto& event) {
+                return event.type() == etcdserverpb::Event::DELETE &&
+                       blocking.contains(
+                           std::string(absl::StripSuffix(event.kv().key(), "/lease")));
+              });
+          if (freed) tell();
+        },
+        // Events may have been missed: who asks again sees what is true.
+        [this, alive = Alive(), key, tell](const absl::Status&) {
+          if (alive.expired()) return;
+          watches_.erase(key);
+          After(kTryAgain, tell);
+        });
+  }
+
+  void StopWatching(const std::string& key) {
+    const auto watch = watches_.find(key);
+    if (watch == watches_.end()) return;
+    etcd_.Unwatch(watch->second);
+    watches_.erase(watch);
+  }
+
+  // -------------------------------------------------------------------------------------------
+
+  static std::vector<GroupMember> MembersOf(const EtcdTxn& answer) {
+    std::map<std::string, GroupMember> members;
+    for (int list = 0; list < 2; ++list) {
+      for (const auto& kv : RangeOf(answer, list).kvs()) {
+        group::Server server;
+        if (!ParseGroupJson(kv.value(), server).ok()) continue;
+        const std::string name = UnescapeKeyPart(kv.key().substr(kv.key().rfind('/') + 1));
+        GroupMember& member = members[name];
+        member.name = name;
+        member.machine_id = server.machine_id();
+        member.agent_version = server.agent_version();
+        member.protocol_version = server.protocol_version();
+        member.seen = TimeOf(server.seen());
+        member.alive = list == 1;
+      }
+    }
+    std::vector<GroupMember> all;
+    for (auto& [name, member] : members) all.push_back(std::move(member));
+    return all;
+  }
+
+  struct Granted {
+    group::Attempt value;
+    int64_t lease = 0;  // Of its key; -1: the key is not there yet.
+  };
+
+  const EtcdCoordinatorOptions options_;
+  EventLoop& loop_;
+  EtcdClient& etcd_;
+  const Ledger& ledger_;
+  RandomSource& random_;
+  const GroupKeys keys_;
+
+  GroupTime time_;
+  bool reading_time_ = false;
+  TimerId read_time_timer_ = TimerId::kNone;
+  int64_t lease_ = 0;         // Of our liveness; while registered_.
+  int64_t member_lease_ = 0;  // Of our registration; 0: none yet.
+  bool registering_ = false;
+  bool registered_ = false;
+  bool swept_ = false;
+  Waiting timed_, ready_;  // Questions, each with a deadline of its own.
+  absl::Status health_;
+  int servers_in_group_ = 0;
+  int servers_compatible_ = 0;
+  int unavailable_in_a_row_ = 0;
+
+  std::set<std::string> asking_;  // Attempts whose reservation is under way.
+  std::map<std::string, Granted>
+      granted_;  // By attempt: what its key holds, until its end is there.
+  std::map<std::string, std::shared_ptr<Duty>> duties_;
+  bool duties_scheduled_ = false;
+  absl::Duration duty_again_ = kSpreadLeast;
+  bool pruning_ = false;
+  int64_t record_lease_ = 0;
+  Instant record_lease_granted_;
+  bool granting_record_lease_ = false;
+
+  std::map<std::string, EtcdWatchId> watches_;  // By the prefix of running keys.
+  Freed freed_;
+  std::set<TimerId> timers_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace
+
+std::unique_ptr<Coordinator> NewEtcdCoordinator(EtcdCoordinatorOptions options, EventLoop& loop,
+                                                EtcdClient& etcd, const Ledger& ledger,
+                                                RandomSource& random) {
+  return std::make_unique<EtcdCoordinator>(std::move(options), loop, etcd, ledger, random);
+}
+
+}  // namespace salve
