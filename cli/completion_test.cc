@@ -29,13 +29,13 @@ class CompletionTest : public SalvectlTest {
 TEST_F(CompletionTest, OffersVerbsAtEachDepth) {
   EXPECT_EQ(Complete("salvectl thr"), "throttle");
   EXPECT_EQ(Complete("salvectl throttle ''"),
-            "config status check evaluate -h --help --version --socket -o --output --timeout "
-            "--no-header");
+            "config status check watch evaluate -h --help --version --socket --server --ca --cert "
+            "--key -o --output --timeout --no-header");
   EXPECT_EQ(Complete("salvectl -o json probe r"), "run");
 }
 
 TEST_F(CompletionTest, OffersTheVerbsOwnOptionsAndThoseOfAll) {
-  EXPECT_EQ(Complete("salvectl events --s"), "--since --set --socket");
+  EXPECT_EQ(Complete("salvectl events --s"), "--since --set --socket --server");
   EXPECT_EQ(Complete("salvectl throttle check --req"), "--requester");
 }
 

@@ -200,7 +200,7 @@ TEST_F(EventsVerbTest, FollowHasNoEndAndNoJsonValue) {
   EXPECT_EQ(Run({"events", "--follow", "--until", "10m"}).err,
             "salvectl: events: --follow has no end: leave out --until\n");
   EXPECT_EQ(Run({"events", "--follow", "-o", "json"}).err,
-            "salvectl: events: --follow prints as it goes: use -o table or jsonl\n");
+            "salvectl: events: this prints as it goes: use -o table or jsonl\n");
 }
 
 }  // namespace

@@ -55,6 +55,14 @@ grpc::Status Give(Shared& shared, FakeMethod<Request, Response> FakeAnswers::*me
   return grpc::Status::OK;
 }
 
+grpc::Status Stream(const absl::StatusOr<FakeTail>& tail, grpc::ServerContext* context,
+                    grpc::ServerWriter<v1::Event>* writer) {
+  if (!tail.ok()) return StatusOf(tail.status());
+  for (const v1::Event& event : tail->events) writer->Write(event);
+  if (!tail->ends) WaitForTheEnd(context);
+  return grpc::Status::OK;
+}
+
 // A method of a service that gives the canned answer.
 #define FAKE_METHOD(name, member, Request, Response)                          \
   grpc::Status name(grpc::ServerContext* context, const v1::Request* request, \
@@ -87,6 +95,13 @@ struct Throttle final : v1::ThrottleService::Service {
   FAKE_METHOD(CheckThrottle, check_throttle, CheckThrottleRequest, CheckThrottleResponse)
   FAKE_METHOD(ListThrottleConfig, list_throttle_config, ListThrottleConfigRequest,
               ListThrottleConfigResponse)
+  FAKE_METHOD(ListServers, list_servers, ListServersRequest, ListServersResponse)
+  FAKE_METHOD(ForgetServer, forget_server, ForgetServerRequest, ForgetServerResponse)
+  grpc::Status WatchDecisions(grpc::ServerContext* context,
+                              const v1::WatchDecisionsRequest* request,
+                              grpc::ServerWriter<v1::Event>* writer) override {
+    return Stream(shared.answers.watch_decisions.Answer(*request), context, writer);
+  }
   Shared& shared;
 };
 
@@ -96,11 +111,7 @@ struct Events final : v1::EventService::Service {
   FAKE_METHOD(Explain, explain, ExplainRequest, ExplainResponse)
   grpc::Status Tail(grpc::ServerContext* context, const v1::QueryEventsRequest* request,
                     grpc::ServerWriter<v1::Event>* writer) override {
-    const absl::StatusOr<FakeTail> tail = shared.answers.tail_events.Answer(*request);
-    if (!tail.ok()) return StatusOf(tail.status());
-    for (const v1::Event& event : tail->events) writer->Write(event);
-    if (!tail->ends) WaitForTheEnd(context);
-    return grpc::Status::OK;
+    return Stream(shared.answers.tail_events.Answer(*request), context, writer);
   }
   Shared& shared;
 };
@@ -147,10 +158,17 @@ struct FakeAgent::Server {
   std::unique_ptr<grpc::Server> grpc;
 };
 
-FakeAgent::FakeAgent(const std::string& name)
+FakeAgent::FakeAgent(const std::string& name, std::optional<FakeTls> tls)
     : name_(name), dir_(NewFolder()), server_(std::make_unique<Server>(*this)) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(AddressOf(socket()), grpc::InsecureServerCredentials());
+  if (tls.has_value()) {
+    grpc::SslServerCredentialsOptions options(
+        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+    options.pem_root_certs = tls->client_ca;
+    options.pem_key_cert_pairs.push_back({tls->key, tls->certificate});
+    builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(options), &port_);
+  }
   builder.RegisterService(&server_->health);
   builder.RegisterService(&server_->action);
   builder.RegisterService(&server_->throttle);

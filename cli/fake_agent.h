@@ -1,9 +1,11 @@
-// FakeAgent: the agent's services with canned answers, on a Unix socket in a folder of its own.
+// FakeAgent: the agent's services with canned answers, on a Unix socket in a folder of its own, and
+// over TLS if the test says so.
 // gRPC stays behind this header.
 #ifndef SALVE_CLI_FAKE_AGENT_H_
 #define SALVE_CLI_FAKE_AGENT_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +69,9 @@ struct FakeAnswers {
   FakeMethod<v1::GetThrottleStateRequest, v1::GetThrottleStateResponse> get_throttle_state;
   FakeMethod<v1::CheckThrottleRequest, v1::CheckThrottleResponse> check_throttle;
   FakeMethod<v1::ListThrottleConfigRequest, v1::ListThrottleConfigResponse> list_throttle_config;
+  FakeMethod<v1::WatchDecisionsRequest, FakeTail> watch_decisions;
+  FakeMethod<v1::ListServersRequest, v1::ListServersResponse> list_servers;
+  FakeMethod<v1::ForgetServerRequest, v1::ForgetServerResponse> forget_server;
   FakeMethod<v1::QueryEventsRequest, v1::QueryEventsResponse> query_events;
   FakeMethod<v1::QueryEventsRequest, FakeTail> tail_events;
   FakeMethod<v1::ExplainRequest, v1::ExplainResponse> explain;
@@ -75,14 +80,24 @@ struct FakeAnswers {
   FakeMethod<v1::GetConfigRequest, v1::GetConfigResponse> get_config;
 };
 
+// PEM texts.
+struct FakeTls {
+  std::string certificate;
+  std::string key;
+  std::string client_ca;
+};
+
 class FakeAgent : public FakeAnswers {
  public:
-  // Listens on DIR/`name`, in a new folder DIR that goes with the agent.
-  explicit FakeAgent(const std::string& name = "salve.sock");
+  // Listens on DIR/`name`, in a new folder DIR that goes with the agent; with `tls` also at a port
+  // of 127.0.0.1, for clients with a certificate of `client_ca`.
+  explicit FakeAgent(const std::string& name = "salve.sock",
+                     std::optional<FakeTls> tls = std::nullopt);
   ~FakeAgent();
 
   const std::string& dir() const { return dir_; }
   std::string socket() const { return dir_ + "/" + name_; }
+  int port() const { return port_; }
 
   // From now on no call is answered until its client gives up.
   void Hang();
@@ -92,6 +107,7 @@ class FakeAgent : public FakeAnswers {
 
   const std::string name_;
   const std::string dir_;
+  int port_ = 0;  // Of TLS.
   std::unique_ptr<Server> server_;
 };
 

@@ -28,7 +28,8 @@ int WatchInterrupt() {
 
 std::map<std::string, std::string> ReadEnvironment() {
   std::map<std::string, std::string> environment;
-  for (const char* name : {"SALVE_SOCKET", "NO_COLOR"}) {
+  for (const char* name :
+       {"SALVE_SOCKET", "SALVE_SERVER", "SALVE_CA", "SALVE_CERT", "SALVE_KEY", "NO_COLOR"}) {
     if (const char* value = std::getenv(name)) environment[name] = value;
   }
   return environment;

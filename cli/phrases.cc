@@ -69,6 +69,37 @@ std::string NextAllowed(const v1::ThrottleEntry& entry, const Verb& verb) {
   return absl::StrCat("when the running one ends, at the latest ", text);
 }
 
+std::string GroupCounts(const v1::ThrottlingResult& result) {
+  return absl::StrCat(
+      OutOf(result.total_in_one_day(), result.max_allowed_in_one_day()), " day, ",
+      result.minimum_minutes() < 0 ? "-" : absl::StrCat(result.minimum_minutes(), "m"), " between");
+}
+
+void PrintFailedChecks(const v1::ThrottleEntry& entry, const Verb& verb) {
+  if (entry.failed_checks().empty()) return;
+  std::ostream& out = verb.output.out();
+  out << "\nfailed checks\n";
+  for (const v1::FailedCheck& check : entry.failed_checks()) {
+    out << "  " << Printable(check.check());
+    if (check.limit() >= 0) out << ", limit " << check.limit() << ", counted " << check.total();
+    if (check.has_passes_at()) {
+      const absl::Time t = TimeOf(check.passes_at());
+      out << ": passes ";
+      out << (t <= verb.now() ? "now" : LocalAndRelativeTime(t, verb.now(), verb.world.time_zone));
+    }
+    out << "\n";
+    Table table = verb.output.NewTable({"", "", "", ""}, {});
+    for (const v1::Attempt& attempt : check.attempts()) {
+      const bool is_finished = attempt.has_end_time();
+      table.AddRow(
+          {absl::StrCat("    ", attempt.server()),
+           LocalAndRelativeTime(TimeOf(attempt.start_time()), verb.now(), verb.world.time_zone),
+           attempt.requester(), StateCell(is_finished ? attempt.result() : attempt.state())});
+    }
+    table.Flush(out);
+  }
+}
+
 void AddDetail(Table& table, absl::string_view label, std::string text, Colour colour) {
   if (text.empty()) return;
   table.AddRow({absl::StrCat("  ", label), Cell(std::move(text), colour)});

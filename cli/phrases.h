@@ -37,6 +37,12 @@ std::string MostRecentAttempt(const v1::ThrottlingResult& result, const Verb& ve
 // "now", "never", "2026-11-21 10:00:00 (in 56m 48s)"; says so when it waits for a running one.
 std::string NextAllowed(const v1::ThrottleEntry& entry, const Verb& verb);
 
+// "1/4 day, 60m between"; a limit that is off is "-".
+std::string GroupCounts(const v1::ThrottlingResult& result);
+
+// Each check that fails: its limit and count, when it passes, and the attempts that are in the way.
+void PrintFailedChecks(const v1::ThrottleEntry& entry, const Verb& verb);
+
 // Adds a row "  label   text", unless there is no text.
 void AddDetail(Table& table, absl::string_view label, std::string text,
                Colour colour = Colour::kNone);

@@ -87,6 +87,7 @@ void PrintResponder(const v1::ResponderStatus& responder, const Verb& verb) {
     AddDetail(details, "next allowed", NextAllowed(throttle, verb));
   }
   details.Flush(out);
+  PrintFailedChecks(throttle, verb);
   if (responder.limit_sources().empty()) return;
   out << "\n";
   Table limits = verb.output.NewTable({"LIMIT", "VALUE", "SOURCE"});

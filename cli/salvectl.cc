@@ -68,9 +68,41 @@ std::string EnvironmentOf(const Surroundings& world, const std::string& name) {
   return it == world.environment.end() ? "" : it->second;
 }
 
+// The agent elsewhere that is meant; its server is empty when it is the one of a socket. What is
+// typed goes before the environment.
+absl::StatusOr<RemoteAgent> RemoteOf(const GlobalOptions& globals, const Surroundings& world) {
+  RemoteAgent remote = globals.remote;
+  if (!remote.server.empty() && !globals.socket.empty()) {
+    return absl::InvalidArgumentError("--server and --socket are two agents: leave one out");
+  }
+  if (!globals.socket.empty()) return RemoteAgent();
+  struct Part {
+    std::string& value;
+    const char* option;
+    const char* variable;
+  };
+  const Part server = {remote.server, "--server", "SALVE_SERVER"};
+  if (server.value.empty()) server.value = EnvironmentOf(world, server.variable);
+  for (const Part& part : {Part{remote.ca_file, "--ca", "SALVE_CA"},
+                           Part{remote.certificate_file, "--cert", "SALVE_CERT"},
+                           Part{remote.key_file, "--key", "SALVE_KEY"}}) {
+    if (server.value.empty()) {
+      if (part.value.empty()) continue;
+      return absl::InvalidArgumentError(absl::StrCat(part.option, " needs --server"));
+    }
+    if (part.value.empty()) part.value = EnvironmentOf(world, part.variable);
+    if (part.value.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--server needs ", part.option, " (or $", part.variable, ")"));
+    }
+  }
+  return remote;
+}
+
 absl::StatusOr<SessionOptions> SessionOptionsOf(const GlobalOptions& globals,
                                                 const Surroundings& world) {
   SessionOptions options;
+  ASSIGN_OR_RETURN(options.remote, RemoteOf(globals, world));
   const std::string socket =
       globals.socket.empty() ? EnvironmentOf(world, "SALVE_SOCKET") : globals.socket;
   if (socket.empty()) {

@@ -44,6 +44,32 @@ TEST_F(SalvectlTest, TheSocketOptionGoesBeforeTheEnvironmentAndThatBeforeTheDefa
   EXPECT_EQ(Run({"version"}).status, 0);
 }
 
+TEST_F(SalvectlTest, AnAgentElsewhereNeedsAServerAndThreeFiles) {
+  EXPECT_EQ(Run({"version", "--server", "localhost:1"}).err,
+            "salvectl: version: --server needs --ca (or $SALVE_CA)\n");
+  EXPECT_EQ(Run({"version", "--server", "localhost:1", "--ca", "a", "--cert", "b"}).err,
+            "salvectl: version: --server needs --key (or $SALVE_KEY)\n");
+  EXPECT_EQ(Run({"version", "--ca", "a"}).err, "salvectl: version: --ca needs --server\n");
+  const Ended both = Run({"version", "--server", "localhost:1", "--socket", agent_.socket()});
+  EXPECT_EQ(both.err, "salvectl: version: --server and --socket are two agents: leave one out\n");
+  EXPECT_EQ(both.status, 2);
+}
+
+TEST_F(SalvectlTest, TheAgentElsewhereMayComeFromTheEnvironment) {
+  world_.environment["SALVE_CA"] = "/nonexistent/ca";
+  world_.environment["SALVE_CERT"] = "/nonexistent/cert";
+  world_.environment["SALVE_KEY"] = "/nonexistent/key";
+  EXPECT_EQ(Run({"version"}).status, 0);  // Without a server they mean nothing.
+
+  world_.environment["SALVE_SERVER"] = "localhost:1";
+  EXPECT_EQ(Run({"version"}).err,
+            "salvectl: version: --ca: cannot read '/nonexistent/ca': No such file or directory\n");
+  EXPECT_EQ(Run({"version", "--ca", "/nonexistent/typed"}).err,
+            "salvectl: version: --ca: cannot read '/nonexistent/typed': No such file or "
+            "directory\n");
+  EXPECT_EQ(Run({"version", "--socket", agent_.socket()}).status, 0);
+}
+
 TEST_F(SalvectlTest, GivesUpAfterTheTimeout) {
   agent_.Hang();
 
@@ -149,7 +175,7 @@ TEST_F(TreeTest, EveryVerbHasAnExampleInItsHelp) {
     if (path.front() == "completion") return;  // Its example runs within another command.
     EXPECT_NE(help.out.find(example), std::string::npos) << help.out;
   });
-  EXPECT_EQ(verbs, 26);
+  EXPECT_EQ(verbs, 30);
   EXPECT_NE(Run({"--help"}).out.find("Example:\n  salvectl health"), std::string::npos);
 }
 

@@ -1,23 +1,18 @@
 #include "cli/session.h"
 
 #include <grpc/support/time.h>
+#include <grpcpp/channel.h>
 #include <grpcpp/completion_queue.h>
-#include <grpcpp/create_channel.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
-#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "api/salve.grpc.pb.h"
 #include "base/status_macros.h"
+#include "cli/channel.h"
 
 namespace salve {
 namespace {
@@ -25,61 +20,20 @@ namespace {
 constexpr absl::Duration kTimeout = absl::Seconds(5);
 constexpr absl::Duration kLongTimeout = absl::Minutes(125);
 constexpr absl::Duration kInterruptPollInterval = absl::Milliseconds(100);
-constexpr int kMessageBytesMax = 64 << 20;  // A query gives up to 10,000 events.
-constexpr int kPagesMax = 1000;             // A server that always has another page is broken.
-constexpr absl::string_view kIsItRunning = "is salved running? (systemctl status salved)";
-
-// Opens the socket and closes it again: gRPC would say no more than "unavailable".
-absl::Status TryToOpen(const std::string& path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(absl::StrCat("the socket's path '", path, "' is not of 1..",
-                                                   sizeof(address.sun_path) - 1, " bytes"));
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return absl::ResourceExhaustedError(absl::StrCat("socket: ", strerror(errno)));
-  const int error =
-      connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
-  close(fd);
-  const std::string what = absl::StrCat("cannot connect to ", path, ": ");
-  switch (error) {
-    case 0:
-    case EAGAIN:
-      return absl::OkStatus();  // EAGAIN: busy, but there.
-    case ENOENT:
-      return absl::UnavailableError(absl::StrCat(what, "no such file; ", kIsItRunning));
-    case ECONNREFUSED:
-      return absl::UnavailableError(absl::StrCat(what, "nobody listens there; ", kIsItRunning));
-    case EACCES:
-    case EPERM:
-      return absl::PermissionDeniedError(
-          absl::StrCat(what, "permission denied; is your user in the group salve?"));
-    default:
-      return absl::UnavailableError(absl::StrCat(what, strerror(error)));
-  }
-}
-
-// gRPC reads the target as a URI.
-std::string TargetOf(absl::string_view path) {
-  std::string target = "unix:";
-  for (const char c : path) {
-    if (absl::ascii_isalnum(c) || absl::string_view("/._-~").find(c) != absl::string_view::npos) {
-      target += c;
-    } else {
-      absl::StrAppendFormat(&target, "%%%02X", static_cast<unsigned char>(c));
-    }
-  }
-  return target;
-}
+constexpr int kPagesMax = 1000;  // A server that always has another page is broken.
 
 gpr_timespec DeadlineIn(absl::Duration d) {
   return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                       gpr_time_from_millis(absl::ToInt64Milliseconds(d), GPR_TIMESPAN));
 }
 
-absl::Status StatusOf(const grpc::Status& status, absl::Duration timeout) {
+// Whether the status came over the network, or is gRPC's own about the connection.
+bool IsFromAgent(const grpc::ClientContext& context) {
+  return absl::StrContains(context.debug_error_string(), "Error received from peer");
+}
+
+absl::Status StatusOf(const grpc::Status& status, const grpc::ClientContext& context,
+                      absl::Duration timeout, const RemoteAgent& remote) {
   switch (status.error_code()) {
     case grpc::StatusCode::OK:
       return absl::OkStatus();
@@ -88,23 +42,14 @@ absl::Status StatusOf(const grpc::Status& status, absl::Duration timeout) {
           absl::StrCat("no answer within ", absl::FormatDuration(timeout)));
     case grpc::StatusCode::UNIMPLEMENTED:
       return absl::UnimplementedError("the agent does not know this call; is it older?");
+    case grpc::StatusCode::UNAVAILABLE:
+      if (remote.server.empty() || IsFromAgent(context)) break;
+      return absl::UnavailableError(WhyUnreachable(remote, status.error_message()));
     default:
-      // The codes of gRPC and of Abseil are the same numbers.
-      return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                          status.error_message());
+      break;
   }
-}
-
-template <typename Stub, typename Request, typename Response>
-absl::StatusOr<Response> Call(Stub& stub,
-                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                           Response*),
-                              const Request& request, absl::Duration timeout) {
-  grpc::ClientContext context;
-  context.set_deadline(DeadlineIn(timeout));
-  Response response;
-  RETURN_IF_ERROR(StatusOf((stub.*method)(&context, request, &response), timeout));
-  return response;
+  // The codes of gRPC and of Abseil are the same numbers.
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
 // Waits for the steps of one stream, and cancels it once `interrupt` is readable.
@@ -146,14 +91,34 @@ class StreamSteps {
 }  // namespace
 
 struct Session::Connection {
-  explicit Connection(const std::shared_ptr<grpc::Channel>& channel)
-      : health(channel), action(channel), throttle(channel), event(channel), agent(channel) {}
+  Connection(const std::shared_ptr<grpc::Channel>& channel, RemoteAgent remote)
+      : remote(std::move(remote)),
+        health(channel),
+        action(channel),
+        throttle(channel),
+        event(channel),
+        agent(channel) {}
+  const RemoteAgent remote;
   v1::HealthService::Stub health;
   v1::ActionService::Stub action;
   v1::ThrottleService::Stub throttle;
   v1::EventService::Stub event;
   v1::AgentService::Stub agent;
 };
+
+template <typename Stub, typename Request, typename Response>
+absl::StatusOr<Response> Session::Call(Stub Connection::*stub,
+                                       grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                    const Request&, Response*),
+                                       const Request& request, absl::Duration timeout) {
+  RETURN_IF_ERROR(Connect());
+  grpc::ClientContext context;
+  context.set_deadline(DeadlineIn(timeout));
+  Response response;
+  const grpc::Status status = (connection_.get()->*stub.*method)(&context, request, &response);
+  RETURN_IF_ERROR(StatusOf(status, context, timeout, connection_->remote));
+  return response;
+}
 
 Session::Session(SessionOptions options) : options_(std::move(options)) {}
 Session::~Session() = default;
@@ -163,72 +128,61 @@ absl::Duration Session::long_timeout() const { return options_.timeout.value_or(
 
 absl::Status Session::Connect() {
   if (connection_ != nullptr) return absl::OkStatus();
-  absl::Status status = absl::UnavailableError("no socket to connect to");
-  for (const std::string& path : options_.sockets) {
-    status = TryToOpen(path);
-    if (!status.ok()) continue;
-    grpc::ChannelArguments arguments;
-    // By default a lost agent would be tried again only after many seconds.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 500);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-    arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
-    connection_ = std::make_unique<Connection>(
-        grpc::CreateCustomChannel(TargetOf(path), grpc::InsecureChannelCredentials(), arguments));
-    return absl::OkStatus();
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> channel =
+      absl::UnavailableError("no socket to connect to");
+  if (!options_.remote.server.empty()) {
+    channel = ChannelToServer(options_.remote);
+  } else {
+    for (const std::string& path : options_.sockets) {
+      channel = ChannelToSocket(path);
+      if (channel.ok()) break;
+    }
   }
-  return status;
+  RETURN_IF_ERROR(channel.status());
+  connection_ = std::make_unique<Connection>(*channel, options_.remote);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::GetServerHealthResponse> Session::GetServerHealth(
     const v1::GetServerHealthRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->health, &v1::HealthService::Stub::GetServerHealth, request, timeout());
+  return Call(&Connection::health, &v1::HealthService::Stub::GetServerHealth, request, timeout());
 }
 
 absl::StatusOr<v1::RunProbeResponse> Session::RunProbe(const v1::RunProbeRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->health, &v1::HealthService::Stub::RunProbe, request, long_timeout());
+  return Call(&Connection::health, &v1::HealthService::Stub::RunProbe, request, long_timeout());
 }
 
 absl::StatusOr<v1::ListProbesResponse> Session::ListProbes(const v1::ListRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->health, &v1::HealthService::Stub::ListProbes, request, timeout());
+  return Call(&Connection::health, &v1::HealthService::Stub::ListProbes, request, timeout());
 }
 
 absl::StatusOr<v1::ListMonitorsResponse> Session::ListMonitors(const v1::ListRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->health, &v1::HealthService::Stub::ListMonitors, request, timeout());
+  return Call(&Connection::health, &v1::HealthService::Stub::ListMonitors, request, timeout());
 }
 
 absl::StatusOr<v1::ListRespondersResponse> Session::ListResponders(const v1::ListRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->health, &v1::HealthService::Stub::ListResponders, request, timeout());
+  return Call(&Connection::health, &v1::HealthService::Stub::ListResponders, request, timeout());
 }
 
 absl::StatusOr<v1::NotifyResponse> Session::Notify(const v1::NotifyRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->health, &v1::HealthService::Stub::Notify, request, timeout());
+  return Call(&Connection::health, &v1::HealthService::Stub::Notify, request, timeout());
 }
 
 absl::StatusOr<v1::RunActionResponse> Session::RunAction(const v1::RunActionRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->action, &v1::ActionService::Stub::Run, request, long_timeout());
+  return Call(&Connection::action, &v1::ActionService::Stub::Run, request, long_timeout());
 }
 
 absl::StatusOr<v1::ListActionsResponse> Session::ListActions(
     const v1::ListActionsRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->action, &v1::ActionService::Stub::List, request, timeout());
+  return Call(&Connection::action, &v1::ActionService::Stub::List, request, timeout());
 }
 
 absl::StatusOr<v1::GetThrottleStateResponse> Session::GetThrottleState(
     v1::GetThrottleStateRequest request) {
-  RETURN_IF_ERROR(Connect());
   v1::GetThrottleStateResponse all;
   for (int page = 0; page < kPagesMax; ++page) {
     ASSIGN_OR_RETURN(v1::GetThrottleStateResponse next,
-                     Call(connection_->throttle, &v1::ThrottleService::Stub::GetThrottleState,
+                     Call(&Connection::throttle, &v1::ThrottleService::Stub::GetThrottleState,
                           request, timeout()));
     for (v1::ThrottleEntry& entry : *next.mutable_entries()) *all.add_entries() = std::move(entry);
     if (next.next_page_token().empty()) return all;
@@ -239,35 +193,31 @@ absl::StatusOr<v1::GetThrottleStateResponse> Session::GetThrottleState(
 
 absl::StatusOr<v1::CheckThrottleResponse> Session::CheckThrottle(
     const v1::CheckThrottleRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->throttle, &v1::ThrottleService::Stub::CheckThrottle, request, timeout());
+  return Call(&Connection::throttle, &v1::ThrottleService::Stub::CheckThrottle, request, timeout());
 }
 
 absl::StatusOr<v1::ListThrottleConfigResponse> Session::ListThrottleConfig(
     const v1::ListThrottleConfigRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->throttle, &v1::ThrottleService::Stub::ListThrottleConfig, request,
+  return Call(&Connection::throttle, &v1::ThrottleService::Stub::ListThrottleConfig, request,
               timeout());
 }
 
 absl::StatusOr<v1::QueryEventsResponse> Session::QueryEvents(
     const v1::QueryEventsRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->event, &v1::EventService::Stub::Query, request, timeout());
+  return Call(&Connection::event, &v1::EventService::Stub::Query, request, timeout());
 }
 
 absl::StatusOr<v1::ExplainResponse> Session::Explain(const v1::ExplainRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->event, &v1::EventService::Stub::Explain, request, timeout());
+  return Call(&Connection::event, &v1::EventService::Stub::Explain, request, timeout());
 }
 
-absl::Status Session::TailEvents(const v1::QueryEventsRequest& request, int interrupt,
-                                 const std::function<void(const v1::Event&)>& on_event) {
+template <typename Begin>
+absl::Status Session::Stream(int interrupt, const std::function<void(const v1::Event&)>& on_event,
+                             const Begin& begin) {
   RETURN_IF_ERROR(Connect());
   grpc::ClientContext context;
   StreamSteps steps(context, interrupt);
-  std::unique_ptr<grpc::ClientAsyncReader<v1::Event>> reader =
-      connection_->event.AsyncTail(&context, request, &steps.queue(), nullptr);
+  std::unique_ptr<grpc::ClientAsyncReader<v1::Event>> reader = begin(&context, &steps.queue());
   bool goes_on = steps.Wait();
   v1::Event event;
   while (goes_on) {
@@ -279,23 +229,46 @@ absl::Status Session::TailEvents(const v1::QueryEventsRequest& request, int inte
   reader->Finish(&status, nullptr);
   steps.Wait();
   if (steps.is_cancelled()) return absl::OkStatus();
-  RETURN_IF_ERROR(StatusOf(status, timeout()));
+  RETURN_IF_ERROR(StatusOf(status, context, timeout(), connection_->remote));
   return absl::UnavailableError("it ended the stream");
 }
 
+absl::Status Session::TailEvents(const v1::QueryEventsRequest& request, int interrupt,
+                                 const std::function<void(const v1::Event&)>& on_event) {
+  return Stream(interrupt, on_event,
+                [&](grpc::ClientContext* context, grpc::CompletionQueue* queue) {
+                  return connection_->event.AsyncTail(context, request, queue, nullptr);
+                });
+}
+
+absl::Status Session::WatchDecisions(const v1::WatchDecisionsRequest& request, int interrupt,
+                                     const std::function<void(const v1::Event&)>& on_event) {
+  return Stream(
+      interrupt, on_event, [&](grpc::ClientContext* context, grpc::CompletionQueue* queue) {
+        return connection_->throttle.AsyncWatchDecisions(context, request, queue, nullptr);
+      });
+}
+
+absl::StatusOr<v1::ListServersResponse> Session::ListServers(
+    const v1::ListServersRequest& request) {
+  return Call(&Connection::throttle, &v1::ThrottleService::Stub::ListServers, request, timeout());
+}
+
+absl::StatusOr<v1::ForgetServerResponse> Session::ForgetServer(
+    const v1::ForgetServerRequest& request) {
+  return Call(&Connection::throttle, &v1::ThrottleService::Stub::ForgetServer, request, timeout());
+}
+
 absl::StatusOr<v1::GetInfoResponse> Session::GetInfo(const v1::GetInfoRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->agent, &v1::AgentService::Stub::GetInfo, request, timeout());
+  return Call(&Connection::agent, &v1::AgentService::Stub::GetInfo, request, timeout());
 }
 
 absl::StatusOr<v1::ReloadResponse> Session::Reload(const v1::ReloadRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->agent, &v1::AgentService::Stub::Reload, request, timeout());
+  return Call(&Connection::agent, &v1::AgentService::Stub::Reload, request, timeout());
 }
 
 absl::StatusOr<v1::GetConfigResponse> Session::GetConfig(const v1::GetConfigRequest& request) {
-  RETURN_IF_ERROR(Connect());
-  return Call(connection_->agent, &v1::AgentService::Stub::GetConfig, request, timeout());
+  return Call(&Connection::agent, &v1::AgentService::Stub::GetConfig, request, timeout());
 }
 
 }  // namespace salve

@@ -1,5 +1,6 @@
-// Session: salvectl's side of the agent's API over a Unix socket. It connects at the first call;
-// each call waits for its answer. One thread. gRPC stays behind this header.
+// Session: salvectl's side of the agent's API, over a Unix socket or over TCP with mutual TLS. It
+// connects at the first call; each call waits for its answer. One thread. gRPC stays behind this
+// header.
 #ifndef SALVE_CLI_SESSION_H_
 #define SALVE_CLI_SESSION_H_
 
@@ -13,18 +14,26 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "api/salve.pb.h"
+#include "cli/channel.h"
+
+namespace grpc {
+class ClientContext;
+class Status;
+}  // namespace grpc
 
 namespace salve {
 
 struct SessionOptions {
+  RemoteAgent remote;
   std::vector<std::string> sockets;       // Paths; the first that may be opened is taken.
   std::optional<absl::Duration> timeout;  // Of each call. Default: 5 s, for RunProbe and RunAction
                                           // 125 min: the agent itself gives up after two hours.
 };
 
 // Errors of every call, beside those of the service (api/salve.proto), whose codes are kept:
-//   kUnavailable: no agent there, or the connection broke; kDeadlineExceeded: no answer in time;
-//   kPermissionDenied: the socket may not be opened; kInvalidArgument: its path is too long.
+//   kUnavailable: no agent there, no trust between it and us, or the connection broke;
+//   kDeadlineExceeded: no answer in time; kPermissionDenied: the socket may not be opened;
+//   kInvalidArgument: its path is too long, a file of `remote` can't be used.
 class Session {
  public:
   explicit Session(SessionOptions options);
@@ -47,6 +56,11 @@ class Session {
   absl::StatusOr<v1::CheckThrottleResponse> CheckThrottle(const v1::CheckThrottleRequest& request);
   absl::StatusOr<v1::ListThrottleConfigResponse> ListThrottleConfig(
       const v1::ListThrottleConfigRequest& request);
+  // As TailEvents.
+  absl::Status WatchDecisions(const v1::WatchDecisionsRequest& request, int interrupt,
+                              const std::function<void(const v1::Event&)>& on_event);
+  absl::StatusOr<v1::ListServersResponse> ListServers(const v1::ListServersRequest& request);
+  absl::StatusOr<v1::ForgetServerResponse> ForgetServer(const v1::ForgetServerRequest& request);
 
   absl::StatusOr<v1::QueryEventsResponse> QueryEvents(const v1::QueryEventsRequest& request);
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
@@ -63,6 +77,16 @@ class Session {
   struct Connection;
 
   absl::Status Connect();
+  // One call of a method of one of the connection's stubs.
+  template <typename Stub, typename Request, typename Response>
+  absl::StatusOr<Response> Call(Stub Connection::*stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request, absl::Duration timeout);
+  // A stream of events that `begin` begins, until `interrupt`.
+  template <typename Begin>
+  absl::Status Stream(int interrupt, const std::function<void(const v1::Event&)>& on_event,
+                      const Begin& begin);
   absl::Duration timeout() const;
   absl::Duration long_timeout() const;
 

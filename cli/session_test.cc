@@ -1,16 +1,20 @@
 #include "cli/session.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "agent/test_certificates.h"
 #include "cli/fake_agent.h"
 #include "gtest/gtest.h"
 
@@ -183,6 +187,130 @@ TEST(SessionTest, TailSaysWhenTheAgentEndsTheStreamOrRefusesIt) {
   EXPECT_EQ(session.TailEvents({}, interrupt, [](const v1::Event&) {}),
             absl::InvalidArgumentError("limit"));
   close(interrupt);
+}
+
+// Over TCP, with mutual TLS.
+class RemoteSessionTest : public testing::Test {
+ protected:
+  static FakeTls TlsOf(TestAuthority& authority, const std::string& names) {
+    const TestAuthority::Files files =
+        authority.Issue("server", {.common_name = "web-1", .names = names});
+    return {ReadWhole(files.certificate), ReadWhole(files.key), ReadWhole(authority.ca_file())};
+  }
+  RemoteAgent RemoteOf(TestAuthority& clients) {
+    const TestAuthority::Files files = clients.Issue("ada", {.common_name = "ada"});
+    return {"localhost:" + std::to_string(agent_.port()), authority_.ca_file(), files.certificate,
+            files.key};
+  }
+  static absl::Status Ask(const RemoteAgent& remote) {
+    Session session({.remote = remote});
+    return session.GetInfo(v1::GetInfoRequest()).status();
+  }
+  // What salvectl says, without where it wanted to go.
+  static std::string Says(const RemoteAgent& remote) {
+    const absl::Status status = Ask(remote);
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    const std::string begin = "cannot connect to " + remote.server + ": ";
+    EXPECT_EQ(status.message().substr(0, begin.size()), begin);
+    return std::string(status.message().substr(std::min(begin.size(), status.message().size())));
+  }
+
+  TestAuthority authority_;
+  FakeAgent agent_{"salve.sock", TlsOf(authority_, "DNS:localhost,IP:127.0.0.1")};
+};
+
+TEST_F(RemoteSessionTest, AsksTheAgentAtTheServer) {
+  EXPECT_EQ(Ask(RemoteOf(authority_)), absl::OkStatus());
+}
+
+TEST_F(RemoteSessionTest, WhatTheAgentSaysItselfIsKept) {
+  for (const absl::Status& said : {absl::UnavailableError("the coordinator does not answer"),
+                                   absl::UnauthenticatedError("a client certificate is needed"),
+                                   absl::PermissionDeniedError("this needs the role admin")}) {
+    agent_.get_info.Say(said);
+    EXPECT_EQ(Ask(RemoteOf(authority_)), said);
+  }
+}
+
+TEST_F(RemoteSessionTest, SaysWhyThereIsNoConnection) {
+  RemoteAgent remote = RemoteOf(authority_);
+  remote.server = "localhost:1";
+  EXPECT_EQ(Says(remote),
+            "nobody listens there; is salved running, with `remote` in its salve.textproto?");
+  remote.server = "no-such-host.invalid:7443";
+  EXPECT_EQ(Says(remote), "there is no host of that name");
+}
+
+TEST_F(RemoteSessionTest, SaysThatWeDoNotTrustTheAgent) {
+  TestAuthority other;
+  RemoteAgent remote = RemoteOf(authority_);
+  remote.ca_file = other.ca_file();
+  EXPECT_EQ(Says(remote),
+            "its certificate is not of the authority in " + other.ca_file() + ", or has expired");
+}
+
+TEST_F(RemoteSessionTest, SaysThatTheNameIsNotInTheCertificate) {
+  FakeAgent agent("salve.sock", TlsOf(authority_, "DNS:web-1.example.org"));
+  RemoteAgent remote = RemoteOf(authority_);
+  remote.server = "localhost:" + std::to_string(agent.port());
+  EXPECT_EQ(Says(remote), "its certificate is for another name; connect by a name that is in it");
+}
+
+TEST_F(RemoteSessionTest, SaysThatTheAgentDoesNotTrustUs) {
+  TestAuthority other;
+  const RemoteAgent remote = RemoteOf(other);
+  EXPECT_EQ(Says(remote), "it closes the connection; is " + remote.certificate_file +
+                              " of the authority that it trusts (client_ca_file), and not "
+                              "expired?");
+}
+
+TEST_F(RemoteSessionTest, SaysThatTheServerSpeaksNoTls) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(listen(fd, 1), 0);
+  sockaddr_in address = {};
+  socklen_t size = sizeof(address);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  std::thread server([fd] {
+    const int connection = accept(fd, nullptr, nullptr);
+    EXPECT_GT(write(connection, "HTTP/1.1 400 Bad Request\r\n\r\n", 28), 0);
+    shutdown(connection, SHUT_WR);
+    char bytes[4096];
+    while (read(connection, bytes, sizeof(bytes)) > 0) {
+    }
+    close(connection);
+  });
+  RemoteAgent remote = RemoteOf(authority_);
+  remote.server = "localhost:" + std::to_string(ntohs(address.sin_port));
+  EXPECT_EQ(Says(remote), "it does not speak TLS");
+  server.join();
+  close(fd);
+}
+
+TEST_F(RemoteSessionTest, SaysThatTheKeyIsOfAnotherCertificate) {
+  RemoteAgent remote = RemoteOf(authority_);
+  remote.key_file = authority_.path("server.key");
+  EXPECT_EQ(Says(remote), remote.key_file + " is not the key of " + remote.certificate_file);
+}
+
+TEST_F(RemoteSessionTest, FilesThatCannotBeUsedAreBadInput) {
+  RemoteAgent remote = RemoteOf(authority_);
+  remote.ca_file = "/nonexistent/ca.crt";
+  EXPECT_EQ(Ask(remote), absl::InvalidArgumentError(
+                             "--ca: cannot read '/nonexistent/ca.crt': No such file or directory"));
+  remote = RemoteOf(authority_);
+  remote.key_file = authority_.path("empty");
+  WriteWhole(remote.key_file, "");
+  EXPECT_EQ(Ask(remote),
+            absl::InvalidArgumentError("--key: '" + remote.key_file + "' holds no PEM"));
+}
+
+TEST_F(RemoteSessionTest, AServerIsAHostAndAPort) {
+  RemoteAgent remote = RemoteOf(authority_);
+  for (const char* server : {"localhost", ":7443", "localhost:", "localhost:0", "localhost:65536",
+                             "https://localhost:7443"}) {
+    remote.server = server;
+    EXPECT_EQ(Ask(remote).code(), absl::StatusCode::kInvalidArgument) << server;
+  }
 }
 
 }  // namespace

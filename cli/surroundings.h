@@ -17,7 +17,7 @@ struct Surroundings {
   const Clock& clock;
   std::istream& in;
   absl::TimeZone time_zone = absl::UTCTimeZone();
-  std::map<std::string, std::string> environment;  // SALVE_SOCKET and NO_COLOR are looked at.
+  std::map<std::string, std::string> environment;  // SALVE_* and NO_COLOR are looked at.
   bool out_is_terminal = false;
   std::string user;                       // Who says so, in the agent's records.
   std::string version;                    // salvectl's own.

@@ -1,3 +1,10 @@
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/mutex.h"
 #include "cli/salvectl_fixture.h"
 
 namespace salve {
@@ -169,6 +176,131 @@ TEST_F(ThrottleVerbTest, CheckInJsonEndsWithTheSameStatus) {
   EXPECT_EQ(ended.out, R"({"Passed":false,"ChecksFailed":[],"Message":""})"
                        "\n");
   EXPECT_EQ(ended.status, 6);
+}
+
+TEST_F(ThrottleVerbTest, StatusShowsTheWholeGroupWhenAskedTo) {
+  v1::ThrottleEntry asked = Throttled();
+  asked.set_group("<GroupThrottlingResult />");
+  *asked.mutable_group_result() = FromText<v1::ThrottlingResult>(R"(
+      minimum_minutes: 60 total_in_one_day: 3 max_allowed_in_one_day: 4
+      most_recent_entry { server: "web-2" start_time { seconds: 1795255188 } })");
+  *asked.add_group_attempts() = FromText<v1::Attempt>(R"(
+      action_id: "RestartService" resource_name: "nginx.service" requester: "NginxRestart"
+      server: "web-2" start_time { seconds: 1795255188 } state: "InProgress")");
+  v1::ThrottleEntry alone = Throttled();
+  v1::GetThrottleStateResponse state;
+  *state.add_entries() = asked;
+  *state.add_entries() = alone;
+  agent_.get_throttle_state.Say(state);
+
+  const std::string out = Run({"throttle", "status", "--group", "--attempts"}).out;
+
+  EXPECT_TRUE(agent_.get_throttle_state.asked().with_group());
+  EXPECT_NE(out.find("  GROUP                 LAST IN GROUP  NEXT ALLOWED\n"), std::string::npos)
+      << out;
+  EXPECT_NE(out.find("3/4 day, 60m between  web-2 12s ago  2026-11-21 10:56:48"), std::string::npos)
+      << out;
+  EXPECT_NE(out.find("<not configured>      -              2026-11-21 10:56:48"), std::string::npos)
+      << out;
+  EXPECT_NE(out.find("2026-11-21 09:59:48  -                    RestartService  nginx.service  "
+                     "NginxRestart  InProgress  web-2\n"),
+            std::string::npos)
+      << out;
+}
+
+TEST_F(ThrottleVerbTest, StatusDoesNotAskTheGroupByItself) {
+  Run({"throttle", "status"});
+  EXPECT_FALSE(agent_.get_throttle_state.asked().with_group());
+}
+
+TEST_F(ThrottleVerbTest, CheckTellsEveryFailedCheckAndWhatIsInItsWay) {
+  v1::CheckThrottleResponse check;
+  check.add_checks_failed("LocalMinimumMinutes");
+  check.add_checks_failed("GroupMaxInDay");
+  check.add_checks_failed("LocalDisabled");
+  *check.mutable_entry() = FromText<v1::ThrottleEntry>(R"(
+      total_servers_in_group: 6 total_servers_in_compatible_version: 5
+      group_result { minimum_minutes: -1 total_in_one_day: 1 max_allowed_in_one_day: 1 }
+      failed_checks {
+        check: "LocalMinimumMinutes" limit: 60 total: 1 passes_at { seconds: 1795258608 }
+        attempts {
+          server: "web-1" requester: "NginxRestart" state: "Finished" result: "Failed"
+          start_time { seconds: 1795254990 } end_time { seconds: 1795255008 }
+        }
+      }
+      failed_checks {
+        check: "GroupMaxInDay" limit: 1 total: 1 passes_at { seconds: 253402300799 }
+        attempts {
+          server: "web-22" requester: "operator:ada" state: "InProgress"
+          start_time { seconds: 1795255188 }
+        }
+      }
+      failed_checks { check: "LocalDisabled" limit: -1 })");
+  agent_.check_throttle.Say(check);
+
+  EXPECT_EQ(Run({"throttle", "check", "RestartService", "nginx.service"}).out,
+            "RestartService nginx.service:  would be refused\n"
+            "  in the group   1/1 day, - between\n"
+            "  last in group  -\n"
+            "  servers        6, 5 of this protocol\n"
+            "\n"
+            "failed checks\n"
+            "  LocalMinimumMinutes, limit 60, counted 1: passes 2026-11-21 10:56:48 (in 56m 48s)\n"
+            "    web-1  2026-11-21 09:56:30 (3m 30s ago)  NginxRestart  Failed\n"
+            "  GroupMaxInDay, limit 1, counted 1: passes never\n"
+            "    web-22  2026-11-21 09:59:48 (12s ago)  operator:ada  InProgress\n"
+            "  LocalDisabled\n");
+}
+
+v1::Event Verdict(int event_id) {
+  v1::Event event = FromText<v1::Event>(R"(
+      record_id: 7 channel: RecoveryActionLogs level: Warning health_set: "Web"
+      name: "NginxRestart" time { seconds: 1795255199 }
+      recovery_action_log { action_id: "RestartService" resource_name: "nginx.service" })");
+  event.set_event_id(event_id);
+  return event;
+}
+
+TEST_F(ThrottleVerbTest, WatchPrintsEachVerdictUntilCtrlC) {
+  FakeTail tail;
+  tail.events = {Verdict(2050), Verdict(2051)};
+  agent_.watch_decisions.Say(tail);
+  const int interrupt = eventfd(0, EFD_CLOEXEC);
+  world_.watch_interrupt = [&] { return interrupt; };
+  std::thread person([&] {
+    Mutex mu;
+    CondVar never;
+    MutexLock lock(&mu);
+    while (agent_.watch_decisions.asked().resource().empty()) {
+      never.WaitFor(&mu, absl::Milliseconds(1));
+    }
+    never.WaitFor(&mu, absl::Milliseconds(50));
+    eventfd_write(interrupt, 1);
+  });
+
+  const Ended ended =
+      Run({"throttle", "watch", "restartservice", "nginx.service", "--since", "1h", "-o", "jsonl"});
+
+  person.join();
+  close(interrupt);
+  EXPECT_EQ(ended.status, 0);
+  EXPECT_EQ(std::count(ended.out.begin(), ended.out.end(), '\n'), 2) << ended.out;
+  EXPECT_EQ(agent_.watch_decisions.asked().action(), "restartservice");
+  EXPECT_EQ(agent_.watch_decisions.asked().since().seconds(), 1795251600);
+}
+
+TEST_F(ThrottleVerbTest, WatchSaysWhenTheAgentEndsOrRefusesIt) {
+  FakeTail tail;
+  tail.events = {Verdict(2051)};
+  tail.ends = true;
+  agent_.watch_decisions.SayInTurn({tail, absl::InvalidArgumentError("unknown action 'x'")});
+  world_.watch_interrupt = [] { return -1; };
+
+  const Ended ended = Run({"throttle", "watch"});
+  EXPECT_EQ(ended.status, 7);
+  EXPECT_NE(ended.out.find("2051 RestartService nginx.service refused"), std::string::npos);
+  EXPECT_FALSE(agent_.watch_decisions.asked().has_since());
+  EXPECT_EQ(Run({"throttle", "watch", "x"}).status, 2);
 }
 
 TEST_F(ThrottleVerbTest, AnUnknownActionIsBadInput) {

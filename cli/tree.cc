@@ -47,7 +47,7 @@ bool TakesValue(const CLI::Option& option) { return option.get_items_expected_ma
 std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
                                   const Surroundings& world) {
   auto tree = std::make_unique<CLI::App>(
-      "Asks and tells the Salve agent of this server.\n"
+      "Asks and tells the Salve agent of this server, or of another.\n"
       "Exit status: 0 done or healthy, 1 unhealthy or failed, 2 usage or bad input,\n"
       "3 precondition not met, 4 not found, 5 permission, 6 refused by the throttle,\n"
       "7 agent unreachable, 70 internal.",
@@ -60,6 +60,14 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   tree->add_option("--socket", globals.socket,
                    absl::StrCat("The agent's socket. Default: $SALVE_SOCKET, else ", world.run_dir,
                                 "/admin.sock if it may be opened, else salve.sock"));
+  tree->add_option("--server", globals.remote.server,
+                   "An agent elsewhere, HOST:PORT, instead. Default: $SALVE_SERVER");
+  tree->add_option("--ca", globals.remote.ca_file,
+                   "With --server: who signed its certificate (PEM). Default: $SALVE_CA");
+  tree->add_option("--cert", globals.remote.certificate_file,
+                   "With --server: your certificate (PEM). Default: $SALVE_CERT");
+  tree->add_option("--key", globals.remote.key_file,
+                   "With --server: its key (PEM). Default: $SALVE_KEY");
   tree->add_option("-o,--output", globals.output, "For people, or for programs")
       ->transform(OneOf({"table", "json", "jsonl"}));
   tree->add_option("--timeout", globals.timeout,
@@ -71,6 +79,7 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   AddResponderVerbs(*tree, choice);
   AddActionVerbs(*tree, choice);
   AddThrottleVerbs(*tree, choice);
+  AddGroupVerbs(*tree, choice);
   AddEventsVerb(*tree, choice);
   AddExplainVerb(*tree, choice);
   AddConfigVerbs(*tree, choice, world);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/channel.h"
 #include "cli/surroundings.h"
 #include "cli/verb.h"
 
@@ -15,6 +16,7 @@ namespace salve {
 // Options that may stand before or after any verb.
 struct GlobalOptions {
   std::string socket;
+  RemoteAgent remote;
   std::string output = "table";  // table | json | jsonl
   std::string timeout;           // As typed; empty: the session's defaults.
   bool no_header = false;
