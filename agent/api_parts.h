@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "agent/engine.h"
+#include "agent/overrides.h"
 #include "base/event_loop.h"
 #include "channels/event_query.h"
 
@@ -17,6 +18,7 @@ struct ApiParts {
   EventLoop& loop;
   Engine& engine;
   EventReader& reader;
+  Overrides& overrides;
   // Reads the configuration again and answers on any thread. `who`: for the records.
   std::function<void(std::string who, std::function<void(absl::Status)>)> reload;
   // Fills what the engine does not know. On the loop.

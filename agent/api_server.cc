@@ -17,6 +17,7 @@ struct ApiServer::State {
     services.push_back(NewActionService(shared));
     services.push_back(NewEventService(shared));
     services.push_back(NewAgentService(shared));
+    services.push_back(NewOverrideService(shared));
   }
 
   ApiListener::Parts ListenerParts(ApiDoor& door) {

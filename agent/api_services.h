@@ -17,6 +17,7 @@ std::unique_ptr<grpc::Service> NewHealthService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewActionService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewEventService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewAgentService(ApiShared& shared);
+std::unique_ptr<grpc::Service> NewOverrideService(ApiShared& shared);
 
 }  // namespace salve
 

@@ -21,12 +21,14 @@ std::string HostName() {
 
 }  // namespace
 
+KindChecks ChecksOfAllKinds() {
+  return {.probe = CheckProbe, .monitor = CheckMonitor, .responder = CheckResponder};
+}
+
 absl::StatusOr<CheckedConfiguration> ReadConfiguration(const std::string& dir) {
   LoadOptions options;
   options.host_name = HostName();
-  options.checks.probe = CheckProbe;
-  options.checks.monitor = CheckMonitor;
-  options.checks.responder = CheckResponder;
+  options.checks = ChecksOfAllKinds();
   CheckedConfiguration checked;
   ASSIGN_OR_RETURN(checked.configuration, LoadConfiguration(dir, options));
   if (!checked.configuration.throttle_policy_file.empty()) {

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "config/definition.h"
+#include "config/kind_checks.h"
 #include "throttling/policy.h"
 
 namespace salve {
@@ -20,6 +21,9 @@ struct CheckedConfiguration {
 // Errors: kInvalidArgument: one line a fault, `file:line:column: message`; kNotFound,
 //   kPermissionDenied: the folder or a file can't be read.
 absl::StatusOr<CheckedConfiguration> ReadConfiguration(const std::string& dir);
+
+// The checks of all kinds.
+KindChecks ChecksOfAllKinds();
 
 }  // namespace salve
 

@@ -22,6 +22,7 @@
 #include "agent/api_server.h"
 #include "agent/configuration.h"
 #include "agent/engine.h"
+#include "agent/overrides.h"
 #include "agent/remote_access.h"
 #include "agent/state_store.h"
 #include "base/log.h"
@@ -184,6 +185,7 @@ class Daemon {
     gate_->SetPolicy(std::move(checked.policy));
     BuildEngine(boot_id);
     Announce();
+    LoadOverrides();
     engine_->Reconcile();
     RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
     return Serve();
@@ -227,7 +229,19 @@ class Daemon {
         .new_action =
             [actions](const config::Responder& config) { return NewAction(config, actions); },
         .version = AgentVersion(),
+        .checks = ChecksOfAllKinds(),
     });
+  }
+
+  void LoadOverrides() {
+    OverrideStoreOptions options;
+    options.local_file = options_.state_dir + "/overrides.xml";
+    options.local_copy = options_.state_dir + "/overrides.last.xml";
+    options.global_file = options_.config_dir + "/global-overrides.xml";
+    options.global_copy = options_.state_dir + "/global-overrides.last.xml";
+    overrides_ = std::make_unique<Overrides>(Overrides::Parts{loop_, reloader_, *events_, *engine_},
+                                             std::move(options));
+    overrides_->Load();
   }
 
   // Says in the channel and the log what a person should know of this start.
@@ -263,6 +277,7 @@ class Daemon {
     const ApiParts parts{.loop = loop_,
                          .engine = *engine_,
                          .reader = *reader_,
+                         .overrides = *overrides_,
                          .reload =
                              [this](std::string who, std::function<void(absl::Status)> done) {
                                Reload(std::move(who), std::move(done));
@@ -333,6 +348,7 @@ class Daemon {
     info.set_first_probe_ms(absl::ToDoubleMilliseconds(engine_->first_look() - started_));
     for (const std::string& warning : warnings_) info.add_warnings(warning);
     if (!remote_->trouble().empty()) info.add_warnings(remote_->trouble());
+    for (const std::string& fault : overrides_->faults()) info.add_warnings(fault);
     if (absl::Status status = ledger_->Health(); !status.ok()) {
       info.add_warnings(absl::StrCat("ledger: ", status.message()));
     }
@@ -359,6 +375,7 @@ class Daemon {
     engine_->AppendAgentEvent(2, v1::Information, "salved stopped");
     remote_.reset();
     servers_.clear();
+    overrides_.reset();
     engine_.reset();
     gate_.reset();
     coordinator_.reset();
@@ -389,6 +406,7 @@ class Daemon {
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Overrides> overrides_;
   std::vector<std::unique_ptr<ApiServer>> servers_;
   std::unique_ptr<RemoteAccess> remote_;
   std::vector<std::string> warnings_;

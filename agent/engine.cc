@@ -64,7 +64,7 @@ Engine::~Engine() {
 // ---------------------------------------------------------------------------------------------
 // Configuration.
 
-absl::Status Engine::Apply(Configuration configuration) {
+absl::Status Engine::TakeUp(Configuration configuration) {
   // First make all that is new, so that an error leaves everything as it was.
   std::map<std::string, MonitorPtr> monitors;
   std::map<std::string, ProbeDefinition> probes;
@@ -188,13 +188,11 @@ absl::Status Engine::Apply(Configuration configuration) {
   } else {
     ReleaseBootGrace();
   }
-  LimitsChanged();
   return absl::OkStatus();
 }
 
 void Engine::LimitsChanged() {
   for (auto& [name, item] : monitors_) item->chain.WakeRefused();
-  AppendDefinitions();
   ConsiderAll();
 }
 

@@ -21,6 +21,9 @@
 #include "base/ids.h"
 #include "channels/event_log.h"
 #include "config/definition.h"
+#include "config/kind_checks.h"
+#include "config/override.h"
+#include "config/override_apply.h"
 #include "monitors/monitor.h"
 #include "probes/scheduler.h"
 #include "responders/action.h"
@@ -42,7 +45,14 @@ struct EngineParts {
   std::string boot_id;
   std::function<absl::StatusOr<std::unique_ptr<Probe>>(const config::Probe&)> new_probe;
   std::function<absl::StatusOr<std::unique_ptr<Action>>(const config::Responder&)> new_action;
-  std::string version;  // Of the agent.
+  std::string version;     // Of the agent.
+  KindChecks checks = {};  // What overrides must pass.
+};
+
+// The overrides that are known; those that have ended hold no more.
+struct OverrideSet {
+  std::vector<ScopedOverride> overrides;
+  std::vector<bool> ended;  // As numbered; may be shorter.
 };
 
 class Engine {
@@ -56,6 +66,22 @@ class Engine {
   // change keep their state. Requires: it was loaded with the kinds' checks.
   // Errors: kInvalidArgument: an item can't be made; nothing has changed then.
   absl::Status Apply(Configuration configuration);
+
+  // Lays other overrides over the configuration. Items that they do not change keep their state.
+  // Before the first Apply they are only noted. Errors: kInvalidArgument: an item can't be made;
+  // nothing has changed then.
+  absl::Status SetOverrides(OverrideSet set);
+  // Of each override given, why it does not hold; empty: it is in force.
+  const std::vector<std::string>& overrides_why_not() const { return why_not_; }
+  // Whether `one` could be added to what is known. Errors: kNotFound: no such item, with the
+  // nearest names (not with `unchecked`); kInvalidArgument: the configuration would refuse it.
+  absl::Status CheckOverride(const ScopedOverride& one, bool unchecked) const;
+  // Of each in `then`, why it would not hold.
+  std::vector<std::string> WhyNot(const OverrideSet& then) const {
+    return ApplyTo(base_sets_, configuration_.agent.version, then).why_not;
+  }
+  // What would change, of the items that `about` names, with `then` in place of the overrides.
+  std::vector<v1::OverrideEffect> EffectsOf(const OverrideSet& then, const Override& about) const;
 
   // Takes up what an earlier life of the agent left in progress: an effect that still runs is
   // awaited until its deadline, the others are closed as crashed. Once, before Apply.
@@ -110,6 +136,11 @@ class Engine {
   struct Outlived;  // An effect of an earlier life that is awaited.
   using MonitorPtr = std::shared_ptr<MonitorItem>;
 
+  // Configuring.
+  absl::Status TakeUp(Configuration configuration);
+  AppliedOverrides ApplyTo(const std::vector<HealthSetDefinition>& base, const std::string& version,
+                           const OverrideSet& set) const;
+
   // Looking and deciding.
   void OnLook(const ProbeDefinition& definition, const Look& look);
   void OnTransitions(const MonitorPtr& item, const Monitor::Transitions& transitions);
@@ -161,7 +192,10 @@ class Engine {
                      const std::string& name) const;
   void Respond(const MonitorPtr& item, size_t index, int recovery_result, std::string reason,
                std::optional<Instant> next = std::nullopt);
-  void AppendDefinitions();
+  void AppendDefinitions(bool only_changes);
+  void AppendDefinition(v1::Event event, absl::string_view more, bool only_changes);
+  void AppendResponderDefinition(const HealthSetDefinition& set,
+                                 const ResponderDefinition& definition, bool only_changes);
   void Save(const MonitorItem& item);
   void Housekeep();
 
@@ -172,7 +206,14 @@ class Engine {
   std::vector<std::string> HealthSetNames() const;
 
   EngineParts parts_;
-  Configuration configuration_;
+  Configuration configuration_;                 // With overrides in its health sets.
+  std::vector<HealthSetDefinition> base_sets_;  // Without them.
+  bool is_configured_ = false;
+  OverrideSet overrides_;
+  std::vector<std::string> why_not_;
+  bool definitions_are_overridden_ = false;
+  // What the definition events said last, by channel and item.
+  absl::flat_hash_map<std::string, size_t> told_definitions_;
   ProbeScheduler scheduler_;
   std::map<std::string, MonitorPtr> monitors_;  // By full name.
   absl::flat_hash_map<std::string, std::vector<MonitorPtr>> monitors_of_probe_;

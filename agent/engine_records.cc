@@ -1,6 +1,7 @@
 // What the engine writes down: events, and what must outlive it.
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "agent/engine_items.h"
 #include "agent/engine_protos.h"
@@ -42,68 +43,102 @@ void Engine::Respond(const MonitorPtr& item, size_t index, int recovery_result, 
   parts_.events.Append(std::move(event));
 }
 
-void Engine::AppendDefinitions() {
-  for (const auto& [name, definition] : probes_) {
-    v1::Event event;
-    event.set_channel(v1::ProbeDefinition);
-    event.set_event_id(1);
-    event.set_level(v1::Information);
-    event.set_health_set(definition.health_set);
-    event.set_name(definition.name);
-    v1::ProbeDefinitionEvent& content = *event.mutable_probe_definition();
-    content.set_type_name(ProbeTypeName(definition.config));
-    content.set_name(definition.name);
-    content.set_service_name(definition.health_set);
-    content.set_target_resource(definition.target);
-    content.set_recurrence_interval_seconds(absl::ToDoubleSeconds(definition.interval));
-    content.set_timeout_seconds(absl::ToDoubleSeconds(definition.timeout));
-    content.set_max_retry_attempts(definition.max_retry_attempts);
-    content.set_enabled(definition.enabled);
-    content.set_definition(definition.config.ShortDebugString());
-    parts_.events.Append(std::move(event));
-  }
-  for (const auto& [name, item] : monitors_) {
-    const MonitorDefinition& definition = item->monitor->definition();
-    v1::Event event = NewEvent(v1::MonitorDefinition, 1, v1::Information, *item, definition.name);
-    event.clear_incident_id();
-    v1::MonitorDefinitionEvent& content = *event.mutable_monitor_definition();
-    content.set_type_name(MonitorTypeName(definition.config));
-    content.set_name(definition.name);
-    content.set_service_name(definition.health_set);
-    for (const std::string& probe : definition.probes) content.add_sample_mask(probe);
-    content.set_enabled(definition.enabled);
-    content.set_definition(definition.config.ShortDebugString());
-    parts_.events.Append(std::move(event));
+// Definitions are told at start and at a reload; in between, those that have become others.
+// `more`: what belongs to it and stands not in the event.
+void Engine::AppendDefinition(v1::Event event, absl::string_view more, bool only_changes) {
+  event.set_event_id(1);
+  event.set_level(v1::Information);
+  const std::string item =
+      absl::StrCat(event.channel(), "/", event.health_set(), "/", event.name());
+  const size_t hash = absl::HashOf(event.SerializeAsString(), more);
+  const auto [told, is_new] = told_definitions_.try_emplace(item, hash);
+  if (only_changes && !is_new && told->second == hash) return;
+  told->second = hash;
+  parts_.events.Append(std::move(event));
+}
 
-    for (size_t i = 0; i < item->responders.size(); ++i) {
-      const ResponderItem& responder = item->responders[i];
-      v1::Event made =
-          NewEvent(v1::ResponderDefinition, 1, v1::Information, *item, responder.definition.name);
-      made.clear_incident_id();
-      v1::ResponderDefinitionEvent& out = *made.mutable_responder_definition();
-      out.set_type_name(ResponderTypeName(responder.definition.config));
-      out.set_name(responder.definition.name);
-      out.set_service_name(responder.definition.health_set);
-      out.set_target_resource(responder.action->resource());
-      out.set_alert_mask(responder.definition.monitor);
-      out.set_enabled(responder.definition.enabled);
-      out.set_definition(responder.definition.config.ShortDebugString());
-      const ActionRequest request = RequestOf(*item, i);
-      const std::optional<EffectiveLimits> limits = parts_.gate.LimitsFor(request);
-      if (limits.has_value()) out.set_throttle_policy_xml(LimitsXml(limits->limits));
-      parts_.events.Append(std::move(made));
+void Engine::AppendDefinitions(bool only_changes) {
+  if (!only_changes) told_definitions_.clear();
+  for (const HealthSetDefinition& set : configuration_.health_sets) {
+    for (const ProbeDefinition& definition : set.probes) {
+      v1::Event event;
+      event.set_channel(v1::ProbeDefinition);
+      event.set_health_set(set.name);
+      event.set_name(definition.name);
+      v1::ProbeDefinitionEvent& content = *event.mutable_probe_definition();
+      content.set_type_name(ProbeTypeName(definition.config));
+      content.set_name(definition.name);
+      content.set_service_name(set.name);
+      content.set_target_resource(definition.target);
+      content.set_recurrence_interval_seconds(absl::ToDoubleSeconds(definition.interval));
+      content.set_timeout_seconds(absl::ToDoubleSeconds(definition.timeout));
+      content.set_max_retry_attempts(definition.max_retry_attempts);
+      content.set_enabled(set.enabled && definition.enabled);
+      content.set_definition(definition.config.ShortDebugString());
+      AppendDefinition(std::move(event), "", only_changes);
+    }
+    for (const MonitorDefinition& definition : set.monitors) {
+      v1::Event event;
+      event.set_channel(v1::MonitorDefinition);
+      event.set_health_set(set.name);
+      event.set_name(definition.name);
+      v1::MonitorDefinitionEvent& content = *event.mutable_monitor_definition();
+      content.set_type_name(MonitorTypeName(definition.config));
+      content.set_name(definition.name);
+      content.set_service_name(set.name);
+      for (const std::string& probe : definition.probes) content.add_sample_mask(probe);
+      content.set_enabled(set.enabled && definition.enabled);
+      content.set_definition(definition.config.ShortDebugString());
+      AppendDefinition(std::move(event), "", only_changes);
+    }
+    for (const ResponderDefinition& definition : set.responders) {
+      AppendResponderDefinition(set, definition, only_changes);
     }
   }
   const v1::ListThrottleConfigResponse throttling = ThrottleConfig();
-  for (const v1::ThrottleConfigEntry& entry : throttling.entries()) {
+  // Those of the policies stand first, where one identity may be in several layers; only a reload
+  // changes them.
+  const int fixed =
+      static_cast<int>(parts_.gate.policy().entries().size() + BuiltInPolicy().entries().size());
+  for (int i = only_changes ? fixed : 0; i < throttling.entries_size(); ++i) {
     v1::Event event;
     event.set_channel(v1::ThrottlingConfig);
-    event.set_event_id(1);
-    event.set_level(v1::Information);
-    event.set_name(entry.identity());
-    *event.mutable_throttling_config() = ConfigEventProto(entry);
-    parts_.events.Append(std::move(event));
+    event.set_name(throttling.entries(i).identity());
+    *event.mutable_throttling_config() = ConfigEventProto(throttling.entries(i));
+    AppendDefinition(std::move(event), "", only_changes);
   }
+}
+
+void Engine::AppendResponderDefinition(const HealthSetDefinition& set,
+                                       const ResponderDefinition& definition, bool only_changes) {
+  v1::Event event;
+  event.set_channel(v1::ResponderDefinition);
+  event.set_health_set(set.name);
+  event.set_name(definition.name);
+  v1::ResponderDefinitionEvent& content = *event.mutable_responder_definition();
+  content.set_type_name(ResponderTypeName(definition.config));
+  content.set_name(definition.name);
+  content.set_service_name(set.name);
+  content.set_alert_mask(definition.monitor);
+  content.set_enabled(set.enabled && definition.enabled);
+  content.set_definition(definition.config.ShortDebugString());
+  // What is disabled has no action, and so no resource.
+  std::string sources;
+  const auto item = monitors_.find(absl::StrCat(set.name, "/", definition.monitor));
+  for (size_t i = 0; item != monitors_.end() && i < item->second->responders.size(); ++i) {
+    if (item->second->responders[i].definition.name != definition.name) continue;
+    const ActionRequest request = RequestOf(*item->second, i);
+    content.set_target_resource(request.resource);
+    if (const std::optional<EffectiveLimits> limits = parts_.gate.LimitsFor(request)) {
+      content.set_throttle_policy_xml(LimitsXml(limits->limits));
+      // An override of the value that held before is a change, too.
+      for (const LimitSource source : limits->sources) {
+        absl::StrAppend(&sources, LimitSourceName(source), ",");
+      }
+      absl::StrAppend(&sources, LimitSourceName(limits->enabled_source));
+    }
+  }
+  AppendDefinition(std::move(event), sources, only_changes);
 }
 
 void Engine::AppendAgentEvent(int event_id, v1::Level level, std::string message, int64_t count,

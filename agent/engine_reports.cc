@@ -251,6 +251,10 @@ absl::StatusOr<v1::ListRespondersResponse> Engine::Responders(
       const GateAnswer answer = parts_.gate.DryCheckLocal(ask);
       *out.mutable_throttle() = ThrottleEntryProto(ask, answer, parts_.ledger, false);
       if (answer.effective.has_value()) {
+        v1::LimitSource& enabled = *out.add_limit_sources();
+        enabled.set_attribute("Enabled");
+        enabled.set_value(answer.effective->limits.enabled);
+        enabled.set_source(std::string(LimitSourceName(answer.effective->enabled_source)));
         for (int a = 0; a < kLimitAttributeCount; ++a) {
           v1::LimitSource& source = *out.add_limit_sources();
           source.set_attribute(kLimitAttributes[a].name);
@@ -387,10 +391,7 @@ v1::ListThrottleConfigResponse Engine::ThrottleConfig() const {
       own.resource = ask.resource;
       out.set_identity(own.Identity());
       *out.mutable_limits() = LimitsProto(limits->limits);
-      const bool tightened =
-          std::count(limits->sources.begin(), limits->sources.end(), LimitSource::kResponder) > 0;
-      out.set_source(
-          std::string(LimitSourceName(tightened ? LimitSource::kResponder : limits->layer)));
+      out.set_source(std::string(LimitSourceName(limits->HighestSource())));
     }
   }
   return response;

@@ -11,9 +11,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "config/duration.h"
 #include "config/errors.h"
 #include "config/names.h"
 #include "config/rules.h"
+#include "google/protobuf/text_format.h"
 
 namespace salve {
 namespace {
@@ -225,6 +227,36 @@ absl::Status SetProperty(config::Monitor& monitor, absl::string_view property,
                                         absl::StrJoin(AdjustableOf(kind->GetDescriptor()), ", ")));
   }
   return SetField(*kind, field, property, value);
+}
+
+namespace {
+
+std::string EnabledText(bool enabled) { return enabled ? "True" : "False"; }
+
+}  // namespace
+
+std::string PropertyText(const ProbeDefinition& probe, absl::string_view property) {
+  if (property == kEnabled) return EnabledText(probe.enabled);
+  return DurationText(property == "interval" ? probe.interval : probe.timeout);
+}
+
+std::string PropertyText(const MonitorDefinition& monitor, absl::string_view property) {
+  if (property == kEnabled) return EnabledText(monitor.enabled);
+  config::Monitor config = monitor.config;
+  const Message* kind = KindOf(config);
+  const FieldDescriptor* field =
+      kind == nullptr ? nullptr : kind->GetDescriptor()->FindFieldByName(std::string(property));
+  if (field == nullptr) return "";
+  // A bound of 0 is one; of what has no 0, and of a duration, nothing means the default.
+  const bool has_default = field->has_presence() || !FaultOfField(*kind, *field).empty();
+  if (has_default && !kind->GetReflection()->HasField(*kind, field)) return "default";
+  std::string text;
+  google::protobuf::TextFormat::PrintFieldValueToString(*kind, field, -1, &text);
+  return std::string(absl::StripSuffix(absl::StripPrefix(text, "\""), "\""));
+}
+
+std::string PropertyText(const ResponderDefinition& responder, absl::string_view property) {
+  return property == kEnabled ? EnabledText(responder.enabled) : "";
 }
 
 }  // namespace salve

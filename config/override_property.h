@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "config/config.pb.h"
+#include "config/definition.h"
 #include "config/override.h"
 
 namespace salve {
@@ -39,6 +40,12 @@ absl::Status CheckOverrideValue(ItemType type, absl::string_view property, absl:
 absl::Status SetProperty(config::Probe& probe, absl::string_view property, absl::string_view value);
 absl::Status SetProperty(config::Monitor& monitor, absl::string_view property,
                          absl::string_view value);
+
+// What the property is now, for a person: "True", "30s", "5"; "default" where the kind's own
+// default holds; "" of a property that only limits have.
+std::string PropertyText(const ProbeDefinition& probe, absl::string_view property);
+std::string PropertyText(const MonitorDefinition& monitor, absl::string_view property);
+std::string PropertyText(const ResponderDefinition& responder, absl::string_view property);
 
 }  // namespace salve
 

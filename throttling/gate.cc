@@ -95,11 +95,12 @@ void Gate::TellLedger() {
   parts_.ledger->SetLargestMinimum(absl::Minutes(largest));
 }
 
-std::optional<EffectiveLimits> Gate::LimitsFor(const ActionRequest& request) const {
+std::optional<EffectiveLimits> Gate::LimitsFor(const ActionRequest& request,
+                                               const LimitOverrideTable& overrides) const {
   const auto resolve = [&](absl::string_view type, absl::string_view name,
                            const config::Throttle* own) {
     return Resolve(policy_, BuiltInPolicy(), {request.action, request.resource, type, name},
-                   {.own = own, .overrides = overrides_.Find(name)});
+                   {.own = own, .overrides = overrides.Find(name)});
   };
   if (request.limits_of.empty()) {
     return resolve(ResponderTypeName(request.action), request.requester, nullptr);

@@ -103,6 +103,7 @@ class Gate {
   const Policy& policy() const { return policy_; }
   // Replaces the overrides of limits: the layer above policy and definitions.
   void SetOverrides(LimitOverrideTable overrides);
+  const LimitOverrideTable& overrides() const { return overrides_; }
   // Of the responders' own limits, in minutes: the ledger keeps what they need.
   void SetLargestOwnMinimum(int minutes);
 
@@ -117,7 +118,12 @@ class Gate {
   GateAnswer DryCheckLocal(const ActionRequest& request) const;
 
   // nullopt: nothing matches.
-  std::optional<EffectiveLimits> LimitsFor(const ActionRequest& request) const;
+  std::optional<EffectiveLimits> LimitsFor(const ActionRequest& request) const {
+    return LimitsFor(request, overrides_);
+  }
+  // The same with other overrides.
+  std::optional<EffectiveLimits> LimitsFor(const ActionRequest& request,
+                                           const LimitOverrideTable& overrides) const;
 
   // Notes what the effect is (Attempt::effect), synced when `done` is called.
   void SetEffect(const std::string& attempt_id, absl::string_view effect, LedgerDone done);
