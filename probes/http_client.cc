@@ -289,6 +289,11 @@ void HttpClient::State::SetTlsOptions(Call& call) {
   const bool use_folder = options.ca_file.empty() && !default_ca_folder.empty();
   const std::string& ca_file = options.ca_file.empty() ? default_ca_file : options.ca_file;
   curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, &call);
+  const auto or_none = [](const std::string& file) {
+    return file.empty() ? nullptr : file.c_str();
+  };
+  curl_easy_setopt(easy, CURLOPT_SSLCERT, or_none(options.certificate_file));
+  curl_easy_setopt(easy, CURLOPT_SSLKEY, or_none(options.key_file));
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, options.verify_tls ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, options.verify_tls ? 2L : 0L);
   curl_easy_setopt(easy, CURLOPT_CAINFO, use_folder ? nullptr : ca_file.c_str());

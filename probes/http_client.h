@@ -32,6 +32,8 @@ struct HttpRequestOptions {
   std::string proxy;  // "http://HOST:PORT"; empty: none, whatever the environment says.
   bool verify_tls = true;
   std::string ca_file;              // PEM; empty: the system's.
+  std::string certificate_file;     // PEM, shown to the server; with key_file. Empty: none.
+  std::string key_file;             // PEM.
   std::string tls_server_name;      // Name that is asked for and checked; empty: the URL's host.
   size_t body_bytes_max = 1 << 20;  // The rest of a body is not read.
   bool keep_body = false;           // Else it is only counted.
