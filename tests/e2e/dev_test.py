@@ -37,7 +37,8 @@ class DevSetupTest(unittest.TestCase):
         self.machine = Machine("dev")
         self.addCleanup(self.machine.destroy)
         self.machine.install(os.path.join(ROOT, "dev"), "/opt/salve/dev", 0o755)
-        self.machine.install(b"# a comment\n\nlib-a  # why\nlib-b\n",
+        self.machine.install(b"# a comment\n\nlib-a  # why\nlib-b\n"
+                             b"lib-c unless:sh  # why\n",
                              "/opt/salve/packaging/apt-packages.txt")
         self.machine.install(DPKG_QUERY, "/usr/local/bin/dpkg-query", 0o755)
         self.machine.install(APT_GET, "/usr/local/bin/apt-get", 0o755)
@@ -66,6 +67,13 @@ class DevSetupTest(unittest.TestCase):
         self.machine.install(b"lib-a\nlib-b\n", "/opt/installed")
         done = self.setup_command()
         self.assertEqual((done.returncode, self.calls()), (0, ""), done)
+
+    def test_installs_what_may_come_from_elsewhere_only_where_it_does_not(self):
+        self.machine.install(b"lib-a unless:no-such-command\nlib-c unless:sh\n",
+                             "/opt/salve/packaging/apt-packages.txt")
+        self.machine.install(b"", "/opt/installed")
+        self.assertEqual(self.setup_command().returncode, 0)
+        self.assertRegex(self.calls(), r"install lib-a\n")
 
     def test_keeps_a_policy_of_the_administrator(self):
         self.machine.install(b"#!/bin/sh\nexit 7\n", "/usr/sbin/policy-rc.d", 0o755)
