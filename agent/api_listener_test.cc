@@ -2,19 +2,24 @@
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/client_unary_call.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent/test_certificates.h"
 #include "api/salve.grpc.pb.h"
 #include "base/check.h"
 #include "base/mutex.h"
+#include "base/unique_fd.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 
@@ -50,15 +55,23 @@ struct Counting final : v1::AgentService::Service {
   std::atomic<bool> released = false;
 };
 
-void SetDeadline(grpc::ClientContext& context) {
+void SetDeadline(grpc::ClientContext& context, absl::Duration in = absl::Seconds(10)) {
   context.set_deadline(
-      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_seconds(10, GPR_TIMESPAN)));
+      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                   gpr_time_from_millis(absl::ToInt64Milliseconds(in), GPR_TIMESPAN)));
+}
+
+template <typename Condition>
+bool Eventually(const Condition& condition) {
+  for (int i = 0; i < 2000 && !condition(); ++i) absl::SleepFor(absl::Milliseconds(5));
+  return condition();
 }
 
 grpc::Status GetInfo(const std::shared_ptr<grpc::Channel>& channel,
-                     v1::GetInfoResponse* response = nullptr) {
+                     v1::GetInfoResponse* response = nullptr,
+                     absl::Duration deadline = absl::Seconds(10)) {
   grpc::ClientContext context;
-  SetDeadline(context);
+  SetDeadline(context, deadline);
   v1::GetInfoResponse ignored;
   return v1::AgentService::NewStub(channel)->GetInfo(&context, {},
                                                      response == nullptr ? &ignored : response);
@@ -69,6 +82,13 @@ grpc::Status Reload(const std::shared_ptr<grpc::Channel>& channel) {
   SetDeadline(context);
   v1::ReloadResponse response;
   return v1::AgentService::NewStub(channel)->Reload(&context, {}, &response);
+}
+
+grpc::Status GetConfig(const std::shared_ptr<grpc::Channel>& channel) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::GetConfigResponse response;
+  return v1::AgentService::NewStub(channel)->GetConfig(&context, {}, &response);
 }
 
 // A call of a method without a stub here, of bytes to bytes.
@@ -360,8 +380,7 @@ TEST_F(RemoteListenerTest, ConnectionsBeyondTheBoundAreClosed) {
   EXPECT_EQ(GetInfo(ChannelOf("DNS:c.example.org")).error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_TRUE(GetInfo(first).ok());
   second.reset();
-  for (int i = 0; i < 1000 && listener_->connections() == 2; ++i)
-    absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(Eventually([&] { return listener_->connections() < 2; }));
   EXPECT_TRUE(GetInfo(ChannelOf("DNS:c.example.org")).ok());
 }
 
@@ -370,10 +389,80 @@ TEST_F(RemoteListenerTest, AnIdleConnectionIsClosed) {
   const auto channel = ChannelOf("DNS:a.example.org");
   ASSERT_TRUE(GetInfo(channel).ok());
 
-  for (int i = 0; i < 2000 && listener_->connections() > 0; ++i)
-    absl::SleepFor(absl::Milliseconds(5));
-  EXPECT_EQ(listener_->connections(), 0);
+  EXPECT_TRUE(Eventually([&] { return listener_->connections() == 0; }));
   EXPECT_TRUE(GetInfo(channel).ok());
+}
+
+TEST_F(RemoteListenerTest, AnOldConnectionIsReplaced) {
+  Serve({.age = absl::Milliseconds(50)});
+  const auto channel = ChannelOf("DNS:a.example.org");
+  ASSERT_TRUE(GetInfo(channel).ok());
+
+  EXPECT_TRUE(Eventually([&] { return listener_->connections() == 0; }));
+  EXPECT_TRUE(GetInfo(channel).ok());
+}
+
+TEST_F(RemoteListenerTest, AClientThatDoesNotShakeHandsIsShownOut) {
+  Serve({.handshake = absl::Milliseconds(50)});
+  const UniqueFd mute(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(listener_->port()));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(connect(mute.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+
+  pollfd wait = {mute.get(), POLLIN, 0};
+  char byte;
+  ASSERT_EQ(poll(&wait, 1, 10'000), 1);
+  EXPECT_LE(recv(mute.get(), &byte, 1, 0), 0);
+  EXPECT_TRUE(Eventually([&] { return listener_->connections() == 0; }));
+}
+
+TEST_F(RemoteListenerTest, CallsBeyondThoseOfAConnectionWait) {
+  Serve({.streams_max = 1});
+  const auto channel = ChannelOf("DNS:a.example.org");
+  std::thread first([&] { EXPECT_TRUE(GetConfig(channel).ok()); });
+  ASSERT_TRUE(Eventually([&] { return service_.calls == 1; }));
+
+  EXPECT_EQ(GetInfo(channel, nullptr, absl::Milliseconds(100)).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(GetInfo(ChannelOf("DNS:b.example.org")).ok());
+  service_.released = true;
+  first.join();
+  EXPECT_TRUE(GetInfo(channel).ok());
+}
+
+TEST_F(RemoteListenerTest, CallsBeyondTheThreadsAreRefused) {
+  Serve({.threads_max = 4});
+  const auto channel = ChannelOf("DNS:a.example.org");
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&] {
+      const grpc::Status status = GetConfig(channel);
+      refused += status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+    });
+  }
+  EXPECT_TRUE(Eventually([&] { return refused > 0; }));
+  service_.released = true;
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_LT(refused, 8);
+  EXPECT_TRUE(GetInfo(channel).ok());
+}
+
+TEST_F(RemoteListenerTest, ACallsMetadataMayHaveSoManyBytes) {
+  Serve({.metadata_bytes_max = 4096});
+  const auto channel = ChannelOf("DNS:a.example.org");
+  const auto with_metadata = [&](size_t size) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    context.AddMetadata("x", std::string(size, 'y'));
+    v1::GetInfoResponse response;
+    return v1::AgentService::NewStub(channel)->GetInfo(&context, {}, &response).error_code();
+  };
+
+  EXPECT_EQ(with_metadata(2048), grpc::StatusCode::OK);
+  EXPECT_EQ(with_metadata(5000), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
 }  // namespace
