@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/fault.h"
 #include "base/host.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
@@ -95,11 +96,14 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
   std::string neighbour = path + ".XXXXXX";
   UniqueFd file(mkostemp(neighbour.data(), O_CLOEXEC));
   if (!file.is_open()) return ErrnoStatus(errno, path);
+  FaultPoint("file.opened");
   absl::Status status = WriteAndSync(file.get(), content, mode, path);
   if (close(file.release()) != 0 && status.ok()) status = ErrnoStatus(errno, path);
+  FaultPoint("file.synced");
   if (status.ok() && rename(neighbour.c_str(), path.c_str()) != 0) {
     status = ErrnoStatus(errno, path);
   }
+  FaultPoint("file.renamed");
   if (!status.ok()) {
     unlink(neighbour.c_str());
     return status;

@@ -40,6 +40,9 @@ class LinePrefixer : public std::streambuf {
 struct EvaluationOptions {
   std::string policy;
   std::string queries;
+  std::string overrides;
+  std::string responders;
+  std::string version;
 };
 
 absl::Status CannotRead(const std::string& path, const char* why) {
@@ -49,6 +52,9 @@ absl::Status CannotRead(const std::string& path, const char* why) {
 absl::StatusOr<ExitStatus> Evaluate(Verb& verb, const EvaluationOptions& options) {
   EvaluateOptions evaluation;
   evaluation.policy_file = options.policy;
+  evaluation.overrides_file = options.overrides;
+  evaluation.responders_file = options.responders;
+  evaluation.version = options.version;
   LinePrefixer prefixer(verb.err, "salvectl: throttle evaluate: ");
   std::ostream err(&prefixer);
   std::ifstream file;
@@ -77,6 +83,14 @@ void AddEvaluateVerb(CLI::App& throttle, Choice& choice) {
             verb.add_option("--queries", options.queries,
                             "One JSON object a line; '-' is standard input")
                 ->required();
+            CLI::Option* overrides =
+                verb.add_option("--overrides", options.overrides, "The overrides XML");
+            verb.add_option("--responders", options.responders,
+                            "What the overrides are about, one JSON object a line")
+                ->needs(overrides);
+            verb.add_option("--version", options.version,
+                            "Of the definitions: overrides of another version do not hold")
+                ->needs(overrides);
           });
 }
 

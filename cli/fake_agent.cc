@@ -105,6 +105,14 @@ struct Throttle final : v1::ThrottleService::Service {
   Shared& shared;
 };
 
+struct OverridesOf final : v1::OverrideService::Service {
+  explicit OverridesOf(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(Add, add_override, AddOverrideRequest, AddOverrideResponse)
+  FAKE_METHOD(Remove, remove_override, RemoveOverrideRequest, RemoveOverrideResponse)
+  FAKE_METHOD(List, list_overrides, ListOverridesRequest, ListOverridesResponse)
+  Shared& shared;
+};
+
 struct Events final : v1::EventService::Service {
   explicit Events(Shared& shared) : shared(shared) {}
   FAKE_METHOD(Query, query_events, QueryEventsRequest, QueryEventsResponse)
@@ -147,12 +155,14 @@ struct FakeAgent::Server {
         health(shared),
         action(shared),
         throttle(shared),
+        overrides(shared),
         events(shared),
         agent(shared) {}
   Shared shared;
   Health health;
   Action action;
   Throttle throttle;
+  OverridesOf overrides;
   Events events;
   Agent agent;
   std::unique_ptr<grpc::Server> grpc;
@@ -172,6 +182,7 @@ FakeAgent::FakeAgent(const std::string& name, std::optional<FakeTls> tls)
   builder.RegisterService(&server_->health);
   builder.RegisterService(&server_->action);
   builder.RegisterService(&server_->throttle);
+  builder.RegisterService(&server_->overrides);
   builder.RegisterService(&server_->events);
   builder.RegisterService(&server_->agent);
   server_->grpc = builder.BuildAndStart();

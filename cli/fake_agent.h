@@ -72,6 +72,9 @@ struct FakeAnswers {
   FakeMethod<v1::WatchDecisionsRequest, FakeTail> watch_decisions;
   FakeMethod<v1::ListServersRequest, v1::ListServersResponse> list_servers;
   FakeMethod<v1::ForgetServerRequest, v1::ForgetServerResponse> forget_server;
+  FakeMethod<v1::AddOverrideRequest, v1::AddOverrideResponse> add_override;
+  FakeMethod<v1::RemoveOverrideRequest, v1::RemoveOverrideResponse> remove_override;
+  FakeMethod<v1::ListOverridesRequest, v1::ListOverridesResponse> list_overrides;
   FakeMethod<v1::QueryEventsRequest, v1::QueryEventsResponse> query_events;
   FakeMethod<v1::QueryEventsRequest, FakeTail> tail_events;
   FakeMethod<v1::ExplainRequest, v1::ExplainResponse> explain;

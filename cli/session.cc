@@ -96,12 +96,14 @@ struct Session::Connection {
         health(channel),
         action(channel),
         throttle(channel),
+        overrides(channel),
         event(channel),
         agent(channel) {}
   const RemoteAgent remote;
   v1::HealthService::Stub health;
   v1::ActionService::Stub action;
   v1::ThrottleService::Stub throttle;
+  v1::OverrideService::Stub overrides;
   v1::EventService::Stub event;
   v1::AgentService::Stub agent;
 };
@@ -200,6 +202,21 @@ absl::StatusOr<v1::ListThrottleConfigResponse> Session::ListThrottleConfig(
     const v1::ListThrottleConfigRequest& request) {
   return Call(&Connection::throttle, &v1::ThrottleService::Stub::ListThrottleConfig, request,
               timeout());
+}
+
+absl::StatusOr<v1::AddOverrideResponse> Session::AddOverride(
+    const v1::AddOverrideRequest& request) {
+  return Call(&Connection::overrides, &v1::OverrideService::Stub::Add, request, timeout());
+}
+
+absl::StatusOr<v1::RemoveOverrideResponse> Session::RemoveOverride(
+    const v1::RemoveOverrideRequest& request) {
+  return Call(&Connection::overrides, &v1::OverrideService::Stub::Remove, request, timeout());
+}
+
+absl::StatusOr<v1::ListOverridesResponse> Session::ListOverrides(
+    const v1::ListOverridesRequest& request) {
+  return Call(&Connection::overrides, &v1::OverrideService::Stub::List, request, timeout());
 }
 
 absl::StatusOr<v1::QueryEventsResponse> Session::QueryEvents(

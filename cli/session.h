@@ -62,6 +62,11 @@ class Session {
   absl::StatusOr<v1::ListServersResponse> ListServers(const v1::ListServersRequest& request);
   absl::StatusOr<v1::ForgetServerResponse> ForgetServer(const v1::ForgetServerRequest& request);
 
+  absl::StatusOr<v1::AddOverrideResponse> AddOverride(const v1::AddOverrideRequest& request);
+  absl::StatusOr<v1::RemoveOverrideResponse> RemoveOverride(
+      const v1::RemoveOverrideRequest& request);
+  absl::StatusOr<v1::ListOverridesResponse> ListOverrides(const v1::ListOverridesRequest& request);
+
   absl::StatusOr<v1::QueryEventsResponse> QueryEvents(const v1::QueryEventsRequest& request);
   absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request);
   // Calls `on_event` for each event, on this thread, until the descriptor `interrupt` is readable:

@@ -80,6 +80,7 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   AddActionVerbs(*tree, choice);
   AddThrottleVerbs(*tree, choice);
   AddGroupVerbs(*tree, choice);
+  AddOverrideVerbs(*tree, choice);
   AddEventsVerb(*tree, choice);
   AddExplainVerb(*tree, choice);
   AddConfigVerbs(*tree, choice, world);

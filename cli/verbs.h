@@ -16,6 +16,7 @@ void AddActionVerbs(CLI::App& salvectl, Choice& choice);
 void AddThrottleVerbs(CLI::App& salvectl, Choice& choice);
 void AddEvaluateVerb(CLI::App& throttle, Choice& choice);  // Below `throttle`.
 void AddGroupVerbs(CLI::App& salvectl, Choice& choice);
+void AddOverrideVerbs(CLI::App& salvectl, Choice& choice);
 void AddEventsVerb(CLI::App& salvectl, Choice& choice);
 void AddExplainVerb(CLI::App& salvectl, Choice& choice);
 void AddConfigVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& world);

@@ -1,5 +1,6 @@
 #include "throttling/evaluate.h"
 
+#include <algorithm>
 #include <deque>
 #include <utility>
 
@@ -7,12 +8,17 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "base/host.h"
 #include "base/status_macros.h"
+#include "config/override_apply.h"
+#include "config/override_xml.h"
 #include "google/protobuf/util/json_util.h"
 #include "throttling/attempt.h"
 #include "throttling/evaluate.pb.h"
+#include "throttling/limit_overrides.h"
 #include "throttling/limits.h"
 #include "throttling/local_throttle.h"
 
@@ -68,6 +74,28 @@ absl::StatusOr<Attempt> ParseAttempt(const throttling::EvaluateAttempt& entry) {
   return attempt;
 }
 
+absl::Status FromJson(absl::string_view line, google::protobuf::Message& message) {
+  const auto status = json::JsonStringToMessage(std::string(line), &message);
+  if (status.ok()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrReplaceAll(
+      absl::string_view(status.message().data(), status.message().size()), {{"\n", " "}}));
+}
+
+absl::StatusOr<EvaluateOverrides> ReadOverrides(const EvaluateOptions& options) {
+  if (options.overrides_file.empty() != options.responders_file.empty()) {
+    return absl::InvalidArgumentError("--overrides and --responders belong together");
+  }
+  if (options.overrides_file.empty()) return EvaluateOverrides();
+  ASSIGN_OR_RETURN(const std::string xml, ReadFile(options.overrides_file, kOverridesBytesMax + 1));
+  ASSIGN_OR_RETURN(std::vector<Override> overrides, ParseOverrides(xml, options.overrides_file));
+  ASSIGN_OR_RETURN(const std::string responders, ReadFile(options.responders_file, kLineBytesMax));
+  absl::StatusOr<EvaluateOverrides> read =
+      EvaluateOverrides::Create(std::move(overrides), responders, options.version);
+  if (read.ok()) return read;
+  return absl::InvalidArgumentError(
+      absl::StrCat(options.responders_file, ": ", read.status().message()));
+}
+
 // The attempts of the query's key and their history.
 struct Past {
   std::deque<Attempt> attempts;  // Their addresses stay.
@@ -96,6 +124,7 @@ absl::Status AddAttempts(const throttling::EvaluateQuery& query, RecoveryAction 
 }
 
 absl::StatusOr<throttling::EvaluateAnswer> Decide(const Policy& policy,
+                                                  const EvaluateOverrides& overrides,
                                                   const throttling::EvaluateQuery& query) {
   ASSIGN_OR_RETURN(const absl::Time now, ParseQueryTime("now", query.now()));
   ASSIGN_OR_RETURN(const RecoveryAction action, ParseAction(query.action()));
@@ -110,8 +139,10 @@ absl::StatusOr<throttling::EvaluateAnswer> Decide(const Policy& policy,
   const std::string type =
       query.requester_type().empty() ? ResponderTypeName(action) : query.requester_type();
   static const Policy& no_built_in = *new Policy();
+  const RequesterKey key = {action, query.resource(), type, query.requester()};
+  const LimitOverrides limits = overrides.Of(key, now);
   const std::optional<EffectiveLimits> effective =
-      Resolve(policy, no_built_in, {action, query.resource(), type, query.requester()}, {});
+      Resolve(policy, no_built_in, key, {.overrides = &limits});
   if (effective.has_value()) {
     const LocalVerdict verdict = CheckLocal(effective->limits, past.history, now - kOrigin);
     answer.set_identity(effective->identity);
@@ -143,14 +174,73 @@ bool ReadLine(std::istream& in, std::string& line) {
 
 }  // namespace
 
-absl::StatusOr<std::string> EvaluateQuery(const Policy& policy, absl::string_view query) {
-  throttling::EvaluateQuery parsed;
-  const auto status = json::JsonStringToMessage(std::string(query), &parsed);
-  if (!status.ok()) {
-    return absl::InvalidArgumentError(absl::StrReplaceAll(
-        absl::string_view(status.message().data(), status.message().size()), {{"\n", " "}}));
+absl::StatusOr<EvaluateOverrides> EvaluateOverrides::Create(std::vector<Override> overrides,
+                                                            absl::string_view responders,
+                                                            absl::string_view version) {
+  EvaluateOverrides made;
+  const std::string here = CanonicalVersion(version).value_or("");
+  for (Override& override : overrides) {
+    if (override.item_type != ItemType::kResponder) continue;
+    if (!override.version.empty() && CanonicalVersion(override.version).value_or("?") != here) {
+      continue;
+    }
+    made.overrides_.push_back(std::move(override));
   }
-  ASSIGN_OR_RETURN(const throttling::EvaluateAnswer answer, Decide(policy, parsed));
+  // What holds for one target stands last, and so wins.
+  std::stable_sort(made.overrides_.begin(), made.overrides_.end(),
+                   [](const Override& a, const Override& b) {
+                     const bool a_aims = !a.identity.target.empty();
+                     const bool b_aims = !b.identity.target.empty();
+                     return a_aims != b_aims ? b_aims : a.created < b.created;
+                   });
+  size_t number = 0;
+  for (const absl::string_view line : absl::StrSplit(responders, '\n')) {
+    ++number;
+    if (absl::StripAsciiWhitespace(line).empty()) continue;
+    throttling::EvaluateResponder parsed;
+    absl::Status status = FromJson(line, parsed);
+    if (status.ok() && (parsed.health_set().empty() || parsed.name().empty())) {
+      status = absl::InvalidArgumentError("'healthSet' or 'name' is missing");
+    }
+    if (status.ok() && !parsed.action().empty()) status = ParseAction(parsed.action()).status();
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("line ", number, ": ", status.message()));
+    }
+    made.responders_.push_back(
+        {parsed.health_set(), parsed.name(), parsed.type(), parsed.action(), parsed.resource()});
+  }
+  return made;
+}
+
+LimitOverrides EvaluateOverrides::Of(const RequesterKey& key, absl::Time now) const {
+  LimitOverrides limits;
+  const auto matches = [](const std::string& written, absl::string_view asked) {
+    return written.empty() || absl::EqualsIgnoreCase(written, asked);
+  };
+  for (const Override& override : overrides_) {
+    if (now >= override.End()) continue;
+    for (const Responder& responder : responders_) {
+      if (!absl::EqualsIgnoreCase(responder.name, key.responder_name) ||
+          !matches(responder.type, key.responder_type) ||
+          !matches(responder.action, ActionName(key.action)) ||
+          !matches(responder.resource, key.resource)) {
+        continue;
+      }
+      ItemIdentity identity = override.identity;
+      // Besides the target of a for_each, the resource may be named.
+      if (absl::EqualsIgnoreCase(identity.target, responder.resource)) identity.target.clear();
+      if (!MeansItem(identity, responder.health_set, responder.name)) continue;
+      AddLimitOverride({OverrideScope::kLocal, override}, limits);
+    }
+  }
+  return limits;
+}
+
+absl::StatusOr<std::string> EvaluateQuery(const Policy& policy, const EvaluateOverrides& overrides,
+                                          absl::string_view query) {
+  throttling::EvaluateQuery parsed;
+  RETURN_IF_ERROR(FromJson(query, parsed));
+  ASSIGN_OR_RETURN(const throttling::EvaluateAnswer answer, Decide(policy, overrides, parsed));
   json::JsonPrintOptions options;
   options.always_print_primitive_fields = true;
   std::string line;
@@ -162,15 +252,14 @@ absl::StatusOr<std::string> EvaluateQuery(const Policy& policy, absl::string_vie
 
 int EvaluateThrottle(const EvaluateOptions& options, std::istream& queries, std::ostream& out,
                      std::ostream& err) {
-  if (!options.overrides_file.empty() || !options.responders_file.empty() ||
-      !options.version.empty()) {
-    err << "--overrides, --responders and --version are not supported: this version has no "
-           "overrides\n";
-    return 2;
-  }
   const absl::StatusOr<Policy> policy = ReadPolicyFile(options.policy_file);
   if (!policy.ok()) {
     err << std::string(policy.status().message()) << "\n";
+    return 2;
+  }
+  const absl::StatusOr<EvaluateOverrides> overrides = ReadOverrides(options);
+  if (!overrides.ok()) {
+    err << std::string(overrides.status().message()) << "\n";
     return 2;
   }
   int exit_status = 0;
@@ -182,7 +271,7 @@ int EvaluateThrottle(const EvaluateOptions& options, std::istream& queries, std:
     absl::StatusOr<std::string> answer =
         line.size() > kLineBytesMax
             ? absl::InvalidArgumentError(absl::StrCat("longer than ", kLineBytesMax, " bytes"))
-            : EvaluateQuery(*policy, line);
+            : EvaluateQuery(*policy, *overrides, line);
     if (answer.ok()) {
       out << *answer << "\n";
     } else {

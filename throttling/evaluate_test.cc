@@ -20,7 +20,7 @@ constexpr char kPolicy[] =
     "GroupMaximumAllowedAttemptsInADay=\"-1\" /></RestartService></ThrottleEntries>";
 
 std::string Answer(const std::string& query) {
-  const auto answer = EvaluateQuery(*ParsePolicy(kPolicy, "p.xml"), query);
+  const auto answer = EvaluateQuery(*ParsePolicy(kPolicy, "p.xml"), EvaluateOverrides(), query);
   return answer.ok() ? *answer : "error: " + std::string(answer.status().message());
 }
 
@@ -105,11 +105,93 @@ TEST_F(EvaluateThrottleTest, ABadPolicyAnswersNothing) {
   EXPECT_THAT(out_.str(), IsEmpty());
 }
 
-TEST_F(EvaluateThrottleTest, OverridesAreRefusedAndNotIgnored) {
+TEST_F(EvaluateThrottleTest, OverridesAndRespondersBelongTogether) {
   EXPECT_EQ(Run({policy_file_, "o.xml", "", ""}, kGood), 2);
   EXPECT_EQ(Run({policy_file_, "", "r.jsonl", ""}, kGood), 2);
-  EXPECT_EQ(Run({policy_file_, "", "", "1.0"}, kGood), 2);
+  EXPECT_THAT(err_.str(), HasSubstr("belong together"));
   EXPECT_THAT(out_.str(), IsEmpty());
+}
+
+// The policy's 60 minutes for nginx, with overrides of the responder R of the set Web.
+class EvaluateOverridesTest : public EvaluateThrottleTest {
+ protected:
+  EvaluateOverridesTest() {
+    WriteResponders(R"({"healthSet":"Web","name":"R","type":"RestartServiceResponder",)"
+                    R"("action":"RestartService","resource":"nginx"})");
+  }
+  static std::string Path(const std::string& name) { return testing::TempDir() + "/" + name; }
+  void WriteResponders(const std::string& lines) { std::ofstream(Path("r.jsonl")) << lines; }
+  static std::string Minimum(const std::string& minutes, const std::string& more,
+                             const std::string& identity = "Web\\R") {
+    return "<Override ItemType=\"Responder\" Identity=\"" + identity +
+           "\" PropertyName=\"ThrottleAttributes.LocalMinimumMinutesBetweenAttempts\" "
+           "PropertyValue=\"" +
+           minutes + "\" " + more + " />";
+  }
+  // The answer to a question, 90 minutes after the last attempt.
+  std::string After90Minutes(const std::string& overrides, const std::string& version = "",
+                             const std::string& requester = "R") {
+    std::ofstream(Path("o.xml")) << "<MonitoringOverrides>" << overrides
+                                 << "</MonitoringOverrides>";
+    out_.str("");
+    const std::string query =
+        R"({"now":"2026-01-01T01:30:00Z","action":"RestartService","resource":"nginx",)"
+        R"("requester":")" +
+        requester +
+        R"(","ledger":[{"action":"RestartService","resource":"nginx",)"
+        R"("start":"2026-01-01T00:00:00Z","end":"2026-01-01T00:00:00Z"}]})";
+    status_ = Run({policy_file_, Path("o.xml"), Path("r.jsonl"), version}, query);
+    return out_.str();
+  }
+
+  const std::string until_ = "ExpirationTime=\"2026-06-01T00:00:00Z\"";
+  int status_ = 0;
+};
+
+TEST_F(EvaluateOverridesTest, AnOverrideHoldsForItsResponderAlone) {
+  EXPECT_THAT(After90Minutes(""), HasSubstr("\"passed\":true"));
+  const std::string refused = After90Minutes(Minimum("240", until_));
+  EXPECT_THAT(refused, HasSubstr("\"checksFailed\":[\"LocalMinimumMinutes\"]"));
+  EXPECT_THAT(refused, HasSubstr("MinimumMinutes=\\\"240\\\""));
+  EXPECT_THAT(refused, HasSubstr("\"identity\":\"RestartService/Default/*/*/nginx\""));
+  EXPECT_THAT(After90Minutes(Minimum("240", until_), "", "S"), HasSubstr("\"passed\":true"));
+  EXPECT_EQ(status_, 0);
+}
+
+TEST_F(EvaluateOverridesTest, HoldsForItsVersionInAnySpelling) {
+  const std::string bound = Minimum("240", "ApplyVersion=\"15.00.1044.025\" " + until_);
+  EXPECT_THAT(After90Minutes(bound, "15.0.1044.25"), HasSubstr("\"passed\":false"));
+  EXPECT_THAT(After90Minutes(bound, "Version 15.0 (Build 1044.25)"), HasSubstr("\"passed\":false"));
+  EXPECT_THAT(After90Minutes(bound, "15.0.1044.26"), HasSubstr("\"passed\":true"));
+  EXPECT_THAT(After90Minutes(bound), HasSubstr("\"passed\":true"));
+}
+
+TEST_F(EvaluateOverridesTest, EndsAtItsTimeAndWithAVersionAfter365Days) {
+  const std::string edge = "ExpirationTime=\"2026-01-01T01:30:00";
+  EXPECT_THAT(After90Minutes(Minimum("240", edge + "Z\"")), HasSubstr("\"passed\":true"));
+  EXPECT_THAT(After90Minutes(Minimum("240", edge + ".1Z\"")), HasSubstr("\"passed\":false"));
+  const std::string of_version = "ApplyVersion=\"1\" " + until_ + " CreatedTime=\"2025-01-01T01:3";
+  EXPECT_THAT(After90Minutes(Minimum("240", of_version + "0:00Z\""), "1"),
+              HasSubstr("\"passed\":true"));
+  EXPECT_THAT(After90Minutes(Minimum("240", of_version + "0:01Z\""), "1"),
+              HasSubstr("\"passed\":false"));
+}
+
+TEST_F(EvaluateOverridesTest, TheTargetMayBeTheResourceOrAnInstance) {
+  EXPECT_THAT(After90Minutes(Minimum("240", until_, "web/r/NGINX")), HasSubstr("\"passed\":false"));
+  EXPECT_THAT(After90Minutes(Minimum("240", until_, "Web/R/other")), HasSubstr("\"passed\":true"));
+  WriteResponders(R"({"healthSet":"Web","name":"R/a"})");
+  EXPECT_THAT(After90Minutes(Minimum("240", until_, "Web/R/a"), "", "R/a"),
+              HasSubstr("\"passed\":false"));
+}
+
+TEST_F(EvaluateOverridesTest, WhatIsWrongInAFileIsNamed) {
+  EXPECT_EQ(After90Minutes("<Override/>"), "");
+  EXPECT_EQ(status_, 2);
+  EXPECT_THAT(err_.str(), HasSubstr("o.xml:1:22: <Override> has no ItemType"));
+  WriteResponders("{\"healthSet\":\"Web\",\"name\":\"R\"}\n{\"name\":\"R\"}");
+  EXPECT_EQ(After90Minutes(""), "");
+  EXPECT_THAT(err_.str(), HasSubstr("r.jsonl: line 2: 'healthSet' or 'name' is missing"));
 }
 
 }  // namespace
