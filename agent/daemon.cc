@@ -22,6 +22,7 @@
 #include "agent/api_server.h"
 #include "agent/configuration.h"
 #include "agent/engine.h"
+#include "agent/group.h"
 #include "agent/overrides.h"
 #include "agent/remote_access.h"
 #include "agent/state_store.h"
@@ -40,12 +41,12 @@
 #include "probes/resolver.h"
 #include "throttling/gate.h"
 #include "throttling/ledger.h"
-#include "throttling/local_coordinator.h"
 
 namespace salve {
 namespace {
 
 constexpr char kRecordIdKey[] = "next_record_id";
+constexpr char kMachineIdKey[] = "machine_id";
 constexpr int kRefusedConfiguration = 2;
 constexpr int kUnusableState = 3;
 
@@ -179,9 +180,9 @@ class Daemon {
     ASSIGN_OR_RETURN(ledger_, Ledger::Open(ledger, loop_, *worker_));
     RETURN_IF_ERROR(OpenEvents(events_path, configuration.agent.config.channels()));
 
-    coordinator_ = NewLocalCoordinator(loop_, *ledger_);
+    RETURN_IF_ERROR(JoinGroup(configuration.agent, boot_id));
     gate_ = std::make_unique<Gate>(
-        Gate::Parts{&loop_, ledger_.get(), coordinator_.get(), events_.get()});
+        Gate::Parts{&loop_, ledger_.get(), &group_->coordinator(), events_.get()});
     gate_->SetPolicy(std::move(checked.policy));
     BuildEngine(boot_id);
     Announce();
@@ -189,6 +190,38 @@ class Daemon {
     engine_->Reconcile();
     RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
     return Serve();
+  }
+
+  absl::Status JoinGroup(const AgentDefinition& agent, const std::string& boot_id) {
+    GroupParts parts{.loop = loop_,
+                     .http = *http_,
+                     .ledger = *ledger_,
+                     .random = random_,
+                     .machine_id = MachineId(),
+                     .boot_id = boot_id,
+                     .agent_version = AgentVersion(),
+                     .say = [this](const std::string& message, bool is_error) {
+                       is_error ? LogError(message) : LogInfo(message);
+                       engine_->AppendAgentEvent(7, is_error ? v1::Error : v1::Information,
+                                                 message);
+                     }};
+    ASSIGN_OR_RETURN(group_, Group::Join(agent, std::move(parts)));
+    return absl::OkStatus();
+  }
+
+  // The system's; where it has none, one of our own that stays.
+  std::string MachineId() {
+    absl::StatusOr<std::string> system = ReadFile("/etc/machine-id");
+    if (system.ok() && !absl::StripAsciiWhitespace(*system).empty()) {
+      return std::string(absl::StripAsciiWhitespace(*system));
+    }
+    std::string own = state_->Get(kMachineIdKey);
+    if (own.empty()) {
+      own = NewId(loop_.clock().WallNow(), random_);
+      const absl::Status status = state_->PutNow(kMachineIdKey, own);
+      if (!status.ok()) LogError(absl::StrCat("machine id: ", status.message()));
+    }
+    return own;
   }
 
   absl::Status OpenEvents(const std::string& path, const config::Channels& channels) {
@@ -222,6 +255,7 @@ class Daemon {
         .events = *events_,
         .ledger = *ledger_,
         .gate = *gate_,
+        .coordinator = group_->coordinator(),
         .state = *state_,
         .random = random_,
         .boot_id = boot_id,
@@ -238,6 +272,7 @@ class Daemon {
     options.local_file = options_.state_dir + "/overrides.xml";
     options.local_copy = options_.state_dir + "/overrides.last.xml";
     options.global_file = options_.config_dir + "/global-overrides.xml";
+    options.shared = group_->overrides();
     options.global_copy = options_.state_dir + "/global-overrides.last.xml";
     overrides_ = std::make_unique<Overrides>(Overrides::Parts{loop_, reloader_, *events_, *engine_},
                                              std::move(options));
@@ -308,6 +343,11 @@ class Daemon {
           ReadConfiguration(options_.config_dir));
       loop_.Post([this, user, done, checked] {
         absl::Status status = checked->status();
+        if (status.ok() &&
+            !IsSameGroup(engine_->configuration().agent, (*checked)->configuration.agent)) {
+          status = absl::FailedPreconditionError(
+              "server, group and coordinator change only with a restart of the agent");
+        }
         // The policy first: Apply tells the limits that hold.
         const Policy old_policy = gate_->policy();
         if (status.ok()) {
@@ -349,6 +389,9 @@ class Daemon {
     for (const std::string& warning : warnings_) info.add_warnings(warning);
     if (!remote_->trouble().empty()) info.add_warnings(remote_->trouble());
     for (const std::string& fault : overrides_->faults()) info.add_warnings(fault);
+    if (absl::Status status = group_->coordinator().Health(); !status.ok()) {
+      info.add_warnings(absl::StrCat("group: ", status.message()));
+    }
     if (absl::Status status = ledger_->Health(); !status.ok()) {
       info.add_warnings(absl::StrCat("ledger: ", status.message()));
     }
@@ -378,7 +421,7 @@ class Daemon {
     overrides_.reset();
     engine_.reset();
     gate_.reset();
-    coordinator_.reset();
+    group_.reset();
     ledger_->Heartbeat([](absl::Status) {});  // So that the time until now is known to be uptime.
     ledger_.reset();                          // Waits for what is being written.
     reader_.reset();
@@ -403,7 +446,7 @@ class Daemon {
   std::unique_ptr<Ledger> ledger_;
   std::unique_ptr<EventStore> events_;
   std::unique_ptr<EventReader> reader_;
-  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<Group> group_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Overrides> overrides_;

@@ -38,6 +38,11 @@ Engine::Engine(EngineParts parts)
       scheduler_(parts_.loop, [this](const ProbeDefinition& definition, const Look& look) {
         OnLook(definition, look);
       }) {
+  parts_.coordinator.OnFreed([this, alive = alive_](RecoveryAction action,
+                                                    const std::string& resource,
+                                                    absl::Duration spread) {
+    if (*alive) OnGroupFreed(action, resource, spread);
+  });
   last_wall_ = parts_.loop.clock().WallNow();
   last_boot_ = parts_.loop.Now();
   housekeeping_ = parts_.loop.CallAfter(kHousekeeping, [this] { Housekeep(); });

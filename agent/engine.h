@@ -40,6 +40,7 @@ struct EngineParts {
   EventLog& events;
   Ledger& ledger;
   Gate& gate;
+  Coordinator& coordinator;  // The gate's.
   StateStore& state;
   RandomSource& random;
   std::string boot_id;
@@ -110,11 +111,15 @@ class Engine {
   // What comes next for the monitor with this incident open, in sentences.
   std::vector<std::string> NextSteps(const std::string& incident_id) const;
   // The keys that have attempts or responders, with the limits in force.
-  absl::StatusOr<v1::GetThrottleStateResponse> ThrottleState(
-      const v1::GetThrottleStateRequest& request) const;
+  void ThrottleState(const v1::GetThrottleStateRequest& request,
+                     std::function<void(absl::StatusOr<v1::GetThrottleStateResponse>)> done);
   void CheckThrottle(const v1::CheckThrottleRequest& request,
                      std::function<void(absl::StatusOr<v1::CheckThrottleResponse>)> done);
   v1::ListThrottleConfigResponse ThrottleConfig() const;
+  // The servers of the group (engine_group.cc). Errors: as Coordinator::ListServers, ForgetServer.
+  void ListServers(std::function<void(absl::StatusOr<v1::ListServersResponse>)> done);
+  void ForgetServer(const v1::ForgetServerRequest& request,
+                    std::function<void(absl::StatusOr<v1::ForgetServerResponse>)> done);
   // Attempts in the ledger, newest last. Errors: kInvalidArgument: a limit out of range.
   absl::StatusOr<v1::ListActionsResponse> Actions(const v1::ListActionsRequest& request) const;
 
@@ -198,6 +203,11 @@ class Engine {
                                  const ResponderDefinition& definition, bool only_changes);
   void Save(const MonitorItem& item);
   void Housekeep();
+
+  // An action of another server has ended that refused ours.
+  void OnGroupFreed(RecoveryAction action, const std::string& resource, absl::Duration spread);
+  absl::StatusOr<std::vector<ActionRequest>> ThrottledKeys(
+      const v1::GetThrottleStateRequest& request) const;
 
   v1::MonitorHealth HealthOf(const MonitorItem& item) const;
   std::vector<std::string> NextOf(const MonitorItem& item) const;

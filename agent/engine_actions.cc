@@ -120,6 +120,9 @@ void Engine::OnAnswer(const MonitorPtr& item, size_t index, const std::string& k
       item->responders[index].refused_by_running =
           std::count(answer.failed.begin(), answer.failed.end(), Check::kLocalRecoveryInProgress) >
           0;
+      item->responders[index].refused_by_group =
+          std::count(answer.failed.begin(), answer.failed.end(), Check::kGroupRecoveryInProgress) >
+          0;
       Respond(item, index, 3, JoinChecks(answer.failed), next);
       break;
     }

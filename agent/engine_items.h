@@ -26,6 +26,7 @@ struct Engine::ResponderItem {
   // It could not act for a reason outside; what was seen meanwhile is old.
   std::optional<Readiness::Kind> waits_for;
   bool refused_by_running = false;  // By an attempt in progress: asks again when that ends.
+  bool refused_by_group = false;    // By one of another server.
 };
 
 // A monitor with its responders: the unit that a reload keeps or replaces. Shared with the

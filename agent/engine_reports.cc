@@ -44,6 +44,9 @@ std::string InWords(absl::Duration d) {
   return absl::FormatDuration(absl::Ceil(d, absl::Seconds(1)));
 }
 
+constexpr int kStatePageMax = 1000;
+constexpr size_t kGroupPageMax = 50;
+
 }  // namespace
 
 std::vector<std::string> Engine::HealthSetNames() const {
@@ -292,16 +295,17 @@ std::vector<LimitsOf> Engine::LimitsOfKey(RecoveryAction action,
   std::vector<LimitsOf> limits;
   for (const auto& [name, item] : monitors_) {
     for (size_t i = 0; i < item->responders.size(); ++i) {
+      // The cheap question first: there may be thousands of others.
+      if (!absl::EqualsIgnoreCase(item->responders[i].action->resource(), resource)) continue;
       const ActionRequest request = RequestOf(*item, i);
-      if (request.action == action && absl::EqualsIgnoreCase(request.resource, resource)) {
-        limits.push_back(request.limits_of.front());
-      }
+      if (request.action == action) limits.push_back(request.limits_of.front());
     }
   }
   return limits;
 }
 
-absl::StatusOr<v1::GetThrottleStateResponse> Engine::ThrottleState(
+// The keys that have responders or attempts, each with whose limits hold.
+absl::StatusOr<std::vector<ActionRequest>> Engine::ThrottledKeys(
     const v1::GetThrottleStateRequest& request) const {
   std::optional<RecoveryAction> action;
   if (!request.action().empty()) {
@@ -330,22 +334,47 @@ absl::StatusOr<v1::GetThrottleStateResponse> Engine::ThrottleState(
     ask.resource = key.resource;
     requests.push_back(std::move(ask));
   }
+  return requests;
+}
+
+void Engine::ThrottleState(const v1::GetThrottleStateRequest& request,
+                           std::function<void(absl::StatusOr<v1::GetThrottleStateResponse>)> done) {
+  const auto requests = ThrottledKeys(request);
+  if (!requests.ok()) return done(requests.status());
   size_t begin = 0;
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &begin)) {
-    return absl::InvalidArgumentError("page_token: is not from an earlier answer");
+    return done(absl::InvalidArgumentError("page_token: is not from an earlier answer"));
   }
-  if (request.page_size() < 0 || request.page_size() > 1000) {
-    return absl::InvalidArgumentError("page_size: is not in [0, 1000]");
+  if (request.page_size() < 0 || request.page_size() > kStatePageMax) {
+    return done(
+        absl::InvalidArgumentError(absl::StrCat("page_size: is not in [0, ", kStatePageMax, "]")));
   }
-  const size_t size = request.page_size() == 0 ? 1000 : static_cast<size_t>(request.page_size());
+  size_t size = request.page_size() == 0 ? kStatePageMax : static_cast<size_t>(request.page_size());
+  // Each asks the coordinator: a page of them must be answered in time.
+  if (request.with_group()) size = std::min(size, kGroupPageMax);
   v1::GetThrottleStateResponse response;
-  for (size_t i = begin; i < requests.size() && i < begin + size; ++i) {
-    *response.add_entries() =
-        ThrottleEntryProto(requests[i], parts_.gate.DryCheckLocal(requests[i]), parts_.ledger,
-                           request.with_attempts());
+  const size_t end = std::min(requests->size(), begin + size);
+  if (end < requests->size()) response.set_next_page_token(absl::StrCat(end));
+  if (!request.with_group()) {
+    for (size_t i = begin; i < end; ++i) {
+      const ActionRequest& ask = (*requests)[i];
+      *response.add_entries() = ThrottleEntryProto(ask, parts_.gate.DryCheckLocal(ask),
+                                                   parts_.ledger, request.with_attempts());
+    }
+    return done(std::move(response));
   }
-  if (begin + size < requests.size()) response.set_next_page_token(absl::StrCat(begin + size));
-  return response;
+  // Answered when the last entry is filled in.
+  const auto all = std::make_shared<v1::GetThrottleStateResponse>(std::move(response));
+  const std::shared_ptr<void> last(nullptr, [all, done = std::move(done)](void*) { done(*all); });
+  for (size_t i = begin; i < end; ++i) {
+    v1::ThrottleEntry* entry = all->add_entries();
+    parts_.gate.DryCheck((*requests)[i],
+                         [this, alive = alive_, last, entry, ask = (*requests)[i],
+                          with_attempts = request.with_attempts()](GateAnswer answer) {
+                           if (*alive)
+                             *entry = ThrottleEntryProto(ask, answer, parts_.ledger, with_attempts);
+                         });
+  }
 }
 
 void Engine::CheckThrottle(const v1::CheckThrottleRequest& request,

@@ -91,6 +91,7 @@ class SimulatedWorld {
   Observation& Sees(const std::string& target) { return answers_[target]; }
 
   void RunFor(absl::Duration d) { loop.RunFor(d); }
+  const std::string& dir() const { return dir_; }
 
   // The agent dies without a word, and a new one takes up the state. With another boot id it is
   // as after a reboot.
@@ -153,6 +154,7 @@ class SimulatedWorld {
         .events = events,
         .ledger = *ledger,
         .gate = *gate,
+        .coordinator = *coordinator,
         .state = *state,
         .random = random_,
         .boot_id = boot_id_,
@@ -166,6 +168,7 @@ class SimulatedWorld {
               return NewAction(config, ActionEnvironment{loop, host, services});
             },
         .version = "test",
+        .checks = {.probe = nullptr, .monitor = CheckMonitor, .responder = CheckResponder},
     });
   }
 

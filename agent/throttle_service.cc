@@ -35,8 +35,24 @@ class ThrottleService final : public v1::ThrottleService::Service {
   grpc::Status GetThrottleState(grpc::ServerContext* context,
                                 const v1::GetThrottleStateRequest* request,
                                 v1::GetThrottleStateResponse* response) override {
-    return AskNow(shared_, *context, response,
-                  [this, asked = *request] { return shared_.parts.engine.ThrottleState(asked); });
+    return AskInto<v1::GetThrottleStateResponse>(
+        shared_, *context, kAnswerTime, response, [this, asked = *request](auto reply) {
+          shared_.parts.engine.ThrottleState(asked, std::move(reply));
+        });
+  }
+  grpc::Status ListServers(grpc::ServerContext* context, const v1::ListServersRequest*,
+                           v1::ListServersResponse* response) override {
+    return AskInto<v1::ListServersResponse>(
+        shared_, *context, kAnswerTime, response,
+        [this](auto reply) { shared_.parts.engine.ListServers(std::move(reply)); });
+  }
+  grpc::Status ForgetServer(grpc::ServerContext* context, const v1::ForgetServerRequest* request,
+                            v1::ForgetServerResponse* response) override {
+    v1::ForgetServerRequest asked = *request;
+    asked.set_user(shared_.Who(*context, request->user()));
+    return AskInto<v1::ForgetServerResponse>(
+        shared_, *context, kAnswerTime, response,
+        [this, asked](auto reply) { shared_.parts.engine.ForgetServer(asked, std::move(reply)); });
   }
   grpc::Status CheckThrottle(grpc::ServerContext* context, const v1::CheckThrottleRequest* request,
                              v1::CheckThrottleResponse* response) override {

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "api/events.pb.h"
 #include "config/item_faults.h"
 #include "config/names.h"
@@ -18,6 +19,8 @@ namespace salve {
 namespace {
 
 constexpr size_t kVersionLengthMax = 100;
+constexpr int kEndpointsMax = 16;
+constexpr size_t kPrefixLengthMax = 200;
 
 void CheckName(const std::string& field, const std::string& name, ItemFaults& faults) {
   if (IsValidName(name)) return;
@@ -40,9 +43,66 @@ void CheckVersion(const std::string& version, ItemFaults& faults) {
                                      " printable ASCII characters are allowed"));
 }
 
+void CheckEtcd(const config::Agent& agent, ItemFaults& faults) {
+  const config::EtcdCoordinator& etcd = agent.coordinator().etcd();
+  const std::string path = "coordinator.etcd";
+  if (agent.group().empty()) {
+    faults.Add(path, "a coordinator that servers share needs a group: write one beside it");
+  }
+  if (etcd.endpoint().empty()) faults.Add(path + ".endpoint", "is needed");
+  if (etcd.endpoint_size() > kEndpointsMax) {
+    faults.Add(path + ".endpoint", absl::StrCat("there are more than ", kEndpointsMax));
+  }
+  bool tls = false;
+  for (int i = 0; i < etcd.endpoint_size(); ++i) {
+    const std::string& url = etcd.endpoint(i);
+    absl::string_view rest = url;
+    const bool is_https = absl::ConsumePrefix(&rest, "https://");
+    tls |= is_https;
+    absl::ConsumeSuffix(&rest, "/");
+    const bool is_url = (is_https || absl::ConsumePrefix(&rest, "http://")) && !rest.empty() &&
+                        std::all_of(rest.begin(), rest.end(), absl::ascii_isgraph) &&
+                        !absl::StrContains(rest, '/');
+    if (!is_url) {
+      faults.Add(absl::StrCat(path, ".endpoint[", i, "]"),
+                 absl::StrCat(Quoted(url),
+                              " is no endpoint: write http://HOST:PORT or "
+                              "https://HOST:PORT"));
+    }
+  }
+  const std::string& prefix = etcd.prefix();
+  if (!prefix.empty() &&
+      (prefix.front() != '/' || prefix.back() == '/' || prefix.size() > kPrefixLengthMax ||
+       !std::all_of(prefix.begin(), prefix.end(), absl::ascii_isgraph))) {
+    faults.Add(path + ".prefix", absl::StrCat(Quoted(prefix), " is no prefix: it begins with /, ",
+                                              "does not end with it and holds no space"));
+  }
+  const std::pair<const char*, const std::string*> files[] = {
+      {"ca_file", &etcd.ca_file()},
+      {"certificate_file", &etcd.certificate_file()},
+      {"key_file", &etcd.key_file()},
+      {"password_file", &etcd.password_file()}};
+  for (const auto& [name, file] : files) {
+    if (!file->empty() && file->front() != '/') {
+      faults.Add(absl::StrCat(path, ".", name),
+                 absl::StrCat(Quoted(*file), " is no path from / on"));
+    }
+    if (!file->empty() && !tls && file != &etcd.password_file()) {
+      faults.Add(absl::StrCat(path, ".", name), "is of no use: no endpoint is https");
+    }
+  }
+  if (etcd.certificate_file().empty() != etcd.key_file().empty()) {
+    faults.Add(path, "certificate_file and key_file are needed both or not at all");
+  }
+  if (etcd.user().empty() != etcd.password_file().empty()) {
+    faults.Add(path, "user and password_file are needed both or not at all");
+  }
+}
+
 // A group of servers that each know only themselves would let a common fault act on all of
 // them at once, which is what a group is there to prevent.
 void CheckCoordinator(const config::Agent& agent, ItemFaults& faults) {
+  if (agent.coordinator().has_etcd()) CheckEtcd(agent, faults);
   const bool is_local = !agent.has_coordinator() || agent.coordinator().has_local();
   if (agent.has_coordinator()) faults.CheckHasOne(agent.coordinator(), "kind", "coordinator");
   if (!agent.group().empty() && is_local) {

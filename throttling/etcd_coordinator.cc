@@ -39,6 +39,7 @@ constexpr absl::Duration kSpreadLeast = absl::Seconds(1);
 constexpr absl::Duration kSpreadOfServer = absl::Milliseconds(5);
 constexpr absl::Duration kCountLeast = absl::Seconds(30);
 constexpr absl::Duration kCountOfServer = absl::Milliseconds(20);  // 50 counts a second in all.
+constexpr int kCountedAlwaysMax = 200;
 constexpr int kTriesMax = 5;
 constexpr size_t kWatchesMax = 100;
 constexpr size_t kDutiesMax = 1000;
@@ -363,16 +364,26 @@ class EtcdCoordinator final : public Coordinator {
                     });
   }
 
+  // etcd counts by walking over the keys: a large group is counted seldom, a small one with
+  // each question.
+  void CountServers(google::protobuf::RepeatedPtrField<RequestOp>& ops,
+                    bool whatever_size = false) const {
+    if (!whatever_size && servers_in_group_ > kCountedAlwaysMax) return;
+    CountPrefix(*ops.Add(), keys_.servers());
+    CountPrefix(*ops.Add(), keys_.versions(kGroupProtocolVersion));
+  }
+  void TakeCounts(const EtcdTxn& answer, int first) {
+    if (answer.response.responses_size() < first + 2) return;
+    servers_in_group_ = static_cast<int>(RangeOf(answer, first).count());
+    servers_compatible_ = static_cast<int>(RangeOf(answer, first + 1).count());
+  }
+
   void Count() {
     TxnRequest txn;
-    CountPrefix(*txn.add_success(), keys_.servers());
-    CountPrefix(*txn.add_success(), keys_.versions(kGroupProtocolVersion));
+    CountServers(*txn.mutable_success(), /*whatever_size=*/true);
     etcd_.Txn(std::move(txn), Deadline(), [this, alive = Alive()](absl::StatusOr<EtcdTxn> answer) {
       if (alive.expired()) return;
-      if (answer.ok()) {
-        servers_in_group_ = static_cast<int>(RangeOf(*answer, 0).count());
-        servers_compatible_ = static_cast<int>(RangeOf(*answer, 1).count());
-      }
+      if (answer.ok()) TakeCounts(*answer, 0);
       const absl::Duration again = std::max(kCountLeast, kCountOfServer * servers_in_group_);
       After(answer.ok() ? again + Random(again) : kTryAgain, [this] { Count(); });
     });
@@ -436,6 +447,7 @@ class EtcdCoordinator final : public Coordinator {
     for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
       RangePrefix(*ops->Add(), attempts, GroupHistory::kAttemptsMax);
       RangePrefix(*ops->Add(), marks);
+      CountServers(*ops);
     }
     ask->repeated |= ask->sent;
     ask->sent = true;
@@ -451,6 +463,7 @@ class EtcdCoordinator final : public Coordinator {
     const Attempt& attempt = ask->request.attempt;
     ask->repeated |= answer.repeated;
     const int lists = answer.response.succeeded() ? 3 : 0;
+    TakeCounts(answer, lists + 2);
     absl::StatusOr<GroupHistory> history =
         GroupHistory::Read(attempt.action, RangeOf(answer, lists), RangeOf(answer, lists + 1));
     if (!history.ok()) return Unavailable(ask, history.status().message());
@@ -484,6 +497,7 @@ class EtcdCoordinator final : public Coordinator {
     RangePrefix(*txn.add_success(), keys_.attempts(attempt.action, attempt.resource),
                 GroupHistory::kAttemptsMax);
     RangePrefix(*txn.add_success(), keys_.running(attempt.action, attempt.resource));
+    CountServers(*txn.mutable_success());
     etcd_.Txn(std::move(txn), ask->deadline,
               [this, alive = Alive(), ask](absl::StatusOr<EtcdTxn> answer) {
                 if (alive.expired() || ask->answered) return;
@@ -491,6 +505,7 @@ class EtcdCoordinator final : public Coordinator {
                 absl::StatusOr<GroupHistory> history = GroupHistory::Read(
                     ask->request.attempt.action, RangeOf(*answer, 0), RangeOf(*answer, 1));
                 if (!history.ok()) return Unavailable(ask, history.status().message());
+                TakeCounts(*answer, 2);
                 GroupVerdict verdict = history->Judge(
                     {options_.server, time_.Earliest(loop_.Now()), ask->request.limits});
                 verdict.attempts = history->Counting();

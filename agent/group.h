@@ -1,0 +1,54 @@
+// Group: this server's part in its group, as salve.textproto has it: the coordinator and, where
+// servers share one, the text of the global overrides.
+#ifndef SALVE_AGENT_GROUP_H_
+#define SALVE_AGENT_GROUP_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/event_loop.h"
+#include "base/ids.h"
+#include "config/definition.h"
+#include "probes/http_client.h"
+#include "throttling/coordinator.h"
+#include "throttling/etcd_client.h"
+#include "throttling/ledger.h"
+#include "throttling/shared_text.h"
+
+namespace salve {
+
+struct GroupParts {
+  EventLoop& loop;
+  HttpClient& http;
+  const Ledger& ledger;
+  RandomSource& random;
+  std::string machine_id;
+  std::string boot_id;
+  std::string agent_version;
+  // As EtcdCoordinatorOptions::say.
+  std::function<void(const std::string& message, bool is_error)> say;
+};
+
+class Group {
+ public:
+  // Requires: all parts outlive it. Errors: kInvalidArgument: an endpoint that is none.
+  static absl::StatusOr<std::unique_ptr<Group>> Join(const AgentDefinition& agent,
+                                                     GroupParts parts);
+
+  Coordinator& coordinator() { return *coordinator_; }
+  SharedText* overrides() { return overrides_.get(); }  // Null: no shared coordinator.
+
+ private:
+  std::unique_ptr<EtcdClient> etcd_;
+  std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<SharedText> overrides_;
+};
+
+// Whether a reload may change one into the other; else the agent must be restarted.
+bool IsSameGroup(const AgentDefinition& a, const AgentDefinition& b);
+
+}  // namespace salve
+
+#endif  // SALVE_AGENT_GROUP_H_

@@ -1,0 +1,88 @@
+"""A real etcd for tests, on loopback, in a folder of its own.
+
+    with Etcd() as etcd:
+        etcd.ctl("get", "--prefix", "/salve")
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+
+def free_port(address="127.0.0.1"):
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+class Etcd:
+    def __init__(self, prefix=(), address="127.0.0.1", ports=None, tls=None):
+        """tls: a dict with ca, cert and key; clients then need a certificate of the ca."""
+        self.dir = tempfile.mkdtemp(prefix="salve-etcd-")
+        self.prefix = list(prefix)
+        self.address = address
+        self.tls = tls
+        self.client_port, self.peer_port = ports or (free_port(), free_port())
+        self.process = None
+        self.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    @property
+    def url(self):
+        return f"{'https' if self.tls else 'http'}://{self.address}:{self.client_port}"
+
+    def start(self, wait=True):
+        peer = f"http://127.0.0.1:{self.peer_port}"
+        argv = self.prefix + [
+            "etcd", "--name=test", f"--data-dir={self.dir}/data",
+            f"--listen-client-urls={self.url}", f"--advertise-client-urls={self.url}",
+            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=test={peer}", "--logger=zap", "--log-level=error"]
+        if self.tls:
+            argv += [f"--cert-file={self.tls['cert']}", f"--key-file={self.tls['key']}",
+                     f"--trusted-ca-file={self.tls['ca']}", "--client-cert-auth"]
+        with open(os.path.join(self.dir, "log"), "a") as log:
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        if not wait:
+            return
+        deadline = time.monotonic() + 20
+        while self.ctl("endpoint", "health", check=False).returncode != 0:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise AssertionError("etcd does not come up: "
+                                     + open(os.path.join(self.dir, "log")).read())
+            time.sleep(0.1)
+
+    def kill(self):
+        """As a power cut."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def hang(self, hang=True):
+        self.process.send_signal(signal.SIGSTOP if hang else signal.SIGCONT)
+
+    def ctl(self, *argv, check=True):
+        tls = []
+        if self.tls:
+            tls = [f"--cacert={self.tls['ca']}", f"--cert={self.tls['cert']}",
+                   f"--key={self.tls['key']}"]
+        result = subprocess.run(self.prefix + ["etcdctl", f"--endpoints={self.url}", *tls, *argv],
+                                env={**os.environ, "ETCDCTL_API": "3"}, text=True,
+                                capture_output=True, timeout=30)
+        if check and result.returncode != 0:
+            raise AssertionError(f"etcdctl {argv}: {result.stderr}")
+        return result
+
+    def keys(self, prefix="/salve"):
+        out = self.ctl("get", "--prefix", "--keys-only", prefix).stdout
+        return [line for line in out.splitlines() if line]

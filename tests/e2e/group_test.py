@@ -1,0 +1,208 @@
+"""Groups on a real etcd: real agents, each with a folder of its own."""
+
+import glob
+import json
+import os
+import shutil
+import tempfile
+import time
+import unittest
+
+from etcd import Etcd
+from plain import Agent
+
+EXIT_REFUSED = 6
+
+# The action leaves a file: what was done is counted by these, not by any history.
+CONFIGURATION = """
+health_set {{
+  name: "Job"
+  probe {{ name: "Up" interval: "1h" exec {{ command: "/bin/true" }} }}
+  monitor {{ name: "Up" probe: "Up" consecutive_failures {{ threshold: 3 }} }}
+  responder {{
+    name: "RunJob" monitor: "Up" on: UNHEALTHY timeout: "{timeout}" settle: "0s"
+    run_command {{
+      command: "/bin/sh" command: "-c"
+      command: "mktemp {effects}/$(date +%s.%N).{server}.XXXX >/dev/null; sleep {lasts}"
+      resource: "job"
+    }}
+  }}
+}}
+"""
+
+POLICY = """<ThrottleEntries>
+  <RunCommand ResourceName="job">
+    <ThrottleConfig Enabled="True" LocalMinimumMinutesBetweenAttempts="-1"
+      LocalMaximumAllowedAttemptsInOneHour="-1" LocalMaximumAllowedAttemptsInADay="-1"
+      GroupMinimumMinutesBetweenAttempts="{minutes}" GroupMaximumAllowedAttemptsInADay="{day}" />
+  </RunCommand>
+</ThrottleEntries>
+"""
+
+
+class Group:
+    """Servers that share an etcd, and the folder where their actions leave their marks."""
+
+    def __init__(self, etcd, minutes=-1, day=-1, timeout="20s", lasts="0"):
+        self.etcd, self.minutes, self.day, self.timeout, self.lasts = (
+            etcd, minutes, day, timeout, lasts)
+        self.effects_dir = tempfile.mkdtemp(prefix="salve-effects-")
+        self.agents = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for agent in self.agents:
+            agent.__exit__(*exception)
+        shutil.rmtree(self.effects_dir, ignore_errors=True)
+
+    def add(self, name, start=True, etcd_fields="", more="", **options):
+        agent = Agent(
+            CONFIGURATION.format(effects=self.effects_dir, server=name, timeout=self.timeout,
+                                 lasts=self.lasts),
+            POLICY.format(minutes=self.minutes, day=self.day),
+            agent=f'server: "{name}" group: "jobs" boot_grace: "0s" coordinator {{ etcd {{ '
+                  f'endpoint: "{self.etcd.url}" {etcd_fields} }} }} {more}',
+            start=start, **options)
+        agent.name = name
+        self.agents.append(agent)
+        return agent
+
+    def effects(self):
+        return sorted(os.path.basename(path) for path in glob.glob(self.effects_dir + "/*"))
+
+
+def ready(agent):
+    agent.wait_for(lambda: agent.ctl("version", check=False).returncode == 0, what="the socket")
+
+
+def run(agent):
+    """One `action run`: (exit status, checks that failed)."""
+    result = agent.ctl("-o", "json", "action", "run", "Job/RunJob", check=False)
+    answer = json.loads(result.stdout or "{}")
+    message = answer.get("Verdict", {}).get("ExceptionMessage", "")
+    checks = message.partition("FailedChecks=")[2].rstrip(")")
+    return result.returncode, [check for check in checks.split(", ") if check], answer
+
+
+class GroupTest(unittest.TestCase):
+    def test_one_budget_for_all_and_everything_that_is_asked_about_it(self):
+        with Etcd() as etcd, Group(etcd, day=1) as group:
+            a, b = group.add("web1"), group.add("web2")
+            ready(a)
+            ready(b)
+            self.assertEqual(run(a)[0], 0)
+            status, checks, answer = run(b)
+            self.assertEqual((status, checks), (EXIT_REFUSED, ["GroupMaxInDay"]))
+            self.assertIn('Server="web1"', answer["Verdict"]["GroupThrottleResult"])
+            self.assertTrue(answer["TimeToRetryAfter"])
+            self.assertEqual(len(group.effects()), 1)
+            # The events say the same.
+            refused = [event for event in b.events("--channel", "RecoveryActionLogs")
+                       if event["EventId"] == 2051][-1]
+            self.assertIn("rejected during group throttling", refused["ExceptionMessage"])
+            self.assertEqual(refused["TotalServersInGroup"], 2)
+            self.assertEqual(refused["TotalServersInCompatibleVersion"], 2)
+            # What people ask.
+            check = b.json("throttle", "check", "RunCommand", "job")
+            self.assertFalse(check.get("Passed", False))
+            self.assertEqual(check["ChecksFailed"], ["GroupMaxInDay"])
+            failed = check["Entry"]["FailedChecks"][0]
+            self.assertEqual(failed["Attempts"][0]["Server"], "web1")
+            self.assertRegex(failed["Attempts"][0]["Requester"], "^operator:s.sock:")
+            state = b.json("throttle", "status", "RunCommand", "job", "--group")
+            entry = state["Entries"][0] if isinstance(state, dict) else state[0]
+            self.assertEqual(entry["GroupResult"]["TotalInOneDay"], 1)
+            servers = b.json("group", "list")
+            servers = servers["Servers"] if isinstance(servers, dict) else servers
+            self.assertEqual([(s["Name"], s["Alive"]) for s in servers],
+                             [("web1", True), ("web2", True)])
+            self.assertEqual(b.ctl("group", "forget", "web1", check=False).returncode, 3)
+            self.assertEqual(b.ctl("group", "forget", "wob1", check=False).returncode, 4)
+            # And anybody can read it.
+            keys = etcd.keys()
+            self.assertIn("/salve/groups/jobs/alive/web1", keys)
+            attempt = [key for key in keys if "/attempts/RunCommand/job/" in key]
+            self.assertEqual(len(attempt), 1)
+            value = json.loads(etcd.ctl("get", "--print-value-only", attempt[0]).stdout)
+            self.assertEqual((value["server"], value["result"]), ("web1", "Succeeded"))
+            self.assertEqual([key for key in keys if "/running/" in key], [])
+
+    def test_without_etcd_nothing_runs_and_it_is_found_again(self):
+        with Etcd() as etcd, Group(etcd, day=1) as group:
+            a = group.add("web1")
+            ready(a)
+            a.wait_for(lambda: etcd.keys("/salve/groups/jobs/alive"), what="the registration")
+            etcd.kill()
+            begun = time.monotonic()
+            status, checks, _ = run(a)
+            self.assertLess(time.monotonic() - begun, 3)
+            self.assertEqual((status, checks), (EXIT_REFUSED, ["GroupUnavailable"]))
+            etcd.start()
+            self.assertEqual(run(a)[0], 0)
+            etcd.hang()
+            begun = time.monotonic()
+            status, checks, _ = run(a)
+            self.assertLess(time.monotonic() - begun, 3)
+            self.assertEqual((status, checks), (EXIT_REFUSED, ["GroupUnavailable"]))
+            etcd.hang(False)
+            self.assertEqual(run(a)[:2], (EXIT_REFUSED, ["GroupMaxInDay"]))
+            self.assertEqual(len(group.effects()), 1)
+
+    def test_a_clone_of_another_machine_may_not_use_the_name(self):
+        with Etcd() as etcd, Group(etcd, day=5) as group:
+            a = group.add("web1")
+            ready(a)
+            a.wait_for(lambda: etcd.keys("/salve/groups/jobs/alive"), what="the registration")
+            etcd.ctl("put", "/salve/groups/jobs/alive/web2", '{"machineId":"another"}')
+            clone = group.add("web2")
+            ready(clone)
+            self.assertEqual(run(clone)[:2], (EXIT_REFUSED, ["GroupUnavailable"]))
+            self.assertIn("is used by another machine", clone.log())
+            self.assertIn("is used by another machine", json.dumps(clone.info()))
+            etcd.ctl("del", "/salve/groups/jobs/alive/web2")
+            clone.wait_for(lambda: run(clone)[0] == 0, timeout=30, what="an action")
+
+    def test_a_group_needs_a_coordinator_and_a_coordinator_a_group(self):
+        with Agent("", agent='group: "web"', start=False) as agent:
+            self.assertEqual(agent.refused()[0], 2)
+        with Agent("", agent='coordinator { etcd { endpoint: "localhost:2379" } }',
+                   start=False) as agent:
+            status, log = agent.refused()
+            self.assertEqual(status, 2)
+            self.assertIn("needs a group", log)
+            self.assertIn("salve.textproto:1:22: coordinator.etcd.endpoint[0]: 'localhost:2379' "
+                          "is no endpoint", log)
+
+    def test_global_overrides_reach_every_server_and_hold_while_etcd_is_away(self):
+        with Etcd() as etcd, Group(etcd, day=0) as group:
+            a, b = group.add("web1"), group.add("web2")
+            ready(a)
+            ready(b)
+            self.assertEqual(run(b)[:2], (EXIT_REFUSED, ["GroupMaxInDay"]))
+            a.ctl("override", "add", "--global", "--item-type", "Responder",
+                  "--identity", "Job\\RunJob", "--property-name",
+                  "ThrottleAttributes.GroupMaximumAllowedAttemptsInADay", "--property-value", "-1",
+                  "--duration", "00.01:00:00", "--reason", "the group has no limit for an hour")
+            b.wait_for(lambda: "global override" in b.ctl("responder", "show", "RunJob").stdout,
+                       timeout=1, what="the override on the other server")
+            self.assertEqual(run(b)[0], 0)
+            etcd.kill()
+            b.stop()
+            b.start()
+            ready(b)
+            # No group limit is left: it needs nobody.
+            self.assertEqual(run(b)[0], 0)
+            etcd.start()
+            b.wait_for(lambda: b.ctl(
+                "override", "remove", "--global", "--item-type", "Responder",
+                "--identity", "Job/RunJob", "--property-name",
+                "ThrottleAttributes.GroupMaximumAllowedAttemptsInADay",
+                check=False).returncode == 0, timeout=30, what="etcd's return")
+            a.wait_for(lambda: run(a)[:2] == (EXIT_REFUSED, ["GroupMaxInDay"]),
+                       what="the end of the override")
+
+
+if __name__ == "__main__":
+    unittest.main()
