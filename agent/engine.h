@@ -77,12 +77,12 @@ class Engine {
   // Whether `one` could be added to what is known. Errors: kNotFound: no such item, with the
   // nearest names (not with `unchecked`); kInvalidArgument: the configuration would refuse it.
   absl::Status CheckOverride(const ScopedOverride& one, bool unchecked) const;
-  // Of each in `then`, why it would not hold.
-  std::vector<std::string> WhyNot(const OverrideSet& then) const {
-    return ApplyTo(base_sets_, configuration_.agent.version, then).why_not;
-  }
-  // What would change, of the items that `about` names, with `then` in place of the overrides.
-  std::vector<v1::OverrideEffect> EffectsOf(const OverrideSet& then, const Override& about) const;
+  // What would become of the last of `then`, in place of the overrides that are known.
+  struct OverridePreview {
+    std::vector<v1::OverrideEffect> effects;  // Of the items that it names.
+    std::string why_not;                      // As overrides_why_not.
+  };
+  OverridePreview PreviewLast(const OverrideSet& then) const;
 
   // Takes up what an earlier life of the agent left in progress: an effect that still runs is
   // awaited until its deadline, the others are closed as crashed. Once, before Apply.
@@ -145,6 +145,7 @@ class Engine {
   absl::Status TakeUp(Configuration configuration);
   AppliedOverrides ApplyTo(const std::vector<HealthSetDefinition>& base, const std::string& version,
                            const OverrideSet& set) const;
+  AppliedOverrides ApplyToSetOf(const Override& about, const OverrideSet& set) const;
 
   // Looking and deciding.
   void OnLook(const ProbeDefinition& definition, const Look& look);
@@ -197,8 +198,14 @@ class Engine {
                      const std::string& name) const;
   void Respond(const MonitorPtr& item, size_t index, int recovery_result, std::string reason,
                std::optional<Instant> next = std::nullopt);
-  void AppendDefinitions(bool only_changes);
+  // Which definition events are due.
+  enum class Told { kAll, kChanges, kNewLimits };
+  void AppendDefinitions(Told told);
   void AppendDefinition(v1::Event event, absl::string_view more, bool only_changes);
+  void AppendProbeDefinition(const HealthSetDefinition& set, const ProbeDefinition& definition,
+                             bool only_changes);
+  void AppendMonitorDefinition(const HealthSetDefinition& set, const MonitorDefinition& definition,
+                               bool only_changes);
   void AppendResponderDefinition(const HealthSetDefinition& set,
                                  const ResponderDefinition& definition, bool only_changes);
   void Save(const MonitorItem& item);
@@ -221,7 +228,7 @@ class Engine {
   bool is_configured_ = false;
   OverrideSet overrides_;
   std::vector<std::string> why_not_;
-  bool definitions_are_overridden_ = false;
+  std::vector<std::string> overridden_;  // What they change in the definitions.
   // What the definition events said last, by channel and item.
   absl::flat_hash_map<std::string, size_t> told_definitions_;
   ProbeScheduler scheduler_;

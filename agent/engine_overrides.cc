@@ -62,6 +62,15 @@ AppliedOverrides Engine::ApplyTo(const std::vector<HealthSetDefinition>& base,
                         {.version = version, .ended = set.ended, .checks = parts_.checks});
 }
 
+// The same for the one health set that `about` names: enough to say what becomes of it.
+AppliedOverrides Engine::ApplyToSetOf(const Override& about, const OverrideSet& set) const {
+  std::vector<HealthSetDefinition> base;
+  for (const HealthSetDefinition& one : base_sets_) {
+    if (absl::EqualsIgnoreCase(one.name, about.identity.health_set)) base.push_back(one);
+  }
+  return ApplyTo(base, configuration_.agent.version, set);
+}
+
 absl::Status Engine::Apply(Configuration configuration) {
   AppliedOverrides applied =
       ApplyTo(configuration.health_sets, configuration.agent.version, overrides_);
@@ -77,9 +86,9 @@ absl::Status Engine::Apply(Configuration configuration) {
   base_sets_ = std::move(base);
   is_configured_ = true;
   why_not_ = std::move(applied.why_not);
-  definitions_are_overridden_ = applied.changes_definitions;
+  overridden_ = std::move(applied.changes);
   parts_.gate.SetLargestOwnMinimum(LargestOwnMinimum(base_sets_));
-  AppendDefinitions(/*only_changes=*/false);
+  AppendDefinitions(Told::kAll);
   LimitsChanged();
   return absl::OkStatus();
 }
@@ -90,9 +99,10 @@ absl::Status Engine::SetOverrides(OverrideSet set) {
     return absl::OkStatus();
   }
   AppliedOverrides applied = ApplyTo(base_sets_, configuration_.agent.version, set);
+  const bool same_definitions = applied.changes == overridden_;
   const LimitOverrideTable before = parts_.gate.overrides();
   parts_.gate.SetOverrides(LimitOverrideTable(applied, set.overrides));
-  if (applied.changes_definitions || definitions_are_overridden_) {
+  if (!same_definitions) {
     Configuration configuration = configuration_;
     configuration.health_sets = std::move(applied.health_sets);
     if (absl::Status status = TakeUp(std::move(configuration)); !status.ok()) {
@@ -102,8 +112,8 @@ absl::Status Engine::SetOverrides(OverrideSet set) {
   }
   overrides_ = std::move(set);
   why_not_ = std::move(applied.why_not);
-  definitions_are_overridden_ = applied.changes_definitions;
-  AppendDefinitions(/*only_changes=*/true);
+  overridden_ = std::move(applied.changes);
+  AppendDefinitions(same_definitions ? Told::kNewLimits : Told::kChanges);
   LimitsChanged();
   return absl::OkStatus();
 }
@@ -126,44 +136,45 @@ absl::Status Engine::CheckOverride(const ScopedOverride& one, bool unchecked) co
   }
   then.overrides.push_back(one);
   then.overrides.back().override.version.clear();
-  const AppliedOverrides applied = ApplyTo(base_sets_, configuration_.agent.version, then);
+  const AppliedOverrides applied = ApplyToSetOf(override, then);
   absl::string_view why_not = applied.why_not.back();
   if (!absl::ConsumePrefix(&why_not, "fault: ")) return absl::OkStatus();
   return absl::InvalidArgumentError(why_not);
 }
 
-std::vector<v1::OverrideEffect> Engine::EffectsOf(const OverrideSet& then,
-                                                  const Override& about) const {
-  std::vector<v1::OverrideEffect> effects;
-  const AppliedOverrides applied = ApplyTo(base_sets_, configuration_.agent.version, then);
+Engine::OverridePreview Engine::PreviewLast(const OverrideSet& then) const {
+  OverridePreview preview;
+  const Override& about = then.overrides.back().override;
+  const AppliedOverrides applied = ApplyToSetOf(about, then);
+  preview.why_not = applied.why_not.back();
   const auto add = [&](const std::string& item, std::string before, std::string after) {
-    v1::OverrideEffect& effect = effects.emplace_back();
+    v1::OverrideEffect& effect = preview.effects.emplace_back();
     effect.set_item(item);
     effect.set_before(std::move(before));
     effect.set_after(std::move(after));
   };
-  if (absl::StartsWith(about.property, kThrottleAttributes)) {
-    const LimitOverrideTable limits(applied, then.overrides);
-    const auto text = [](const std::optional<EffectiveLimits>& effective) {
-      return effective.has_value() ? LimitsXml(effective->limits) : "no throttle policy";
-    };
-    for (const auto& [name, item] : monitors_) {
-      for (size_t i = 0; i < item->responders.size(); ++i) {
-        const ResponderDefinition& responder = item->responders[i].definition;
-        if (!MeansItem(about.identity, responder.health_set, responder.name)) continue;
-        const ActionRequest request = RequestOf(*item, i);
-        add(FullName(responder), text(parts_.gate.LimitsFor(request)),
-            text(parts_.gate.LimitsFor(request, limits)));
-      }
+  if (!absl::StartsWith(about.property, kThrottleAttributes)) {
+    const auto before = ValuesOf(configuration_.health_sets, about);
+    const auto after = ValuesOf(applied.health_sets, about);
+    for (size_t i = 0; i < before.size() && i < after.size(); ++i) {
+      add(before[i].first, before[i].second, after[i].second);
     }
-    return effects;
+    return preview;
   }
-  const auto before = ValuesOf(configuration_.health_sets, about);
-  const auto after = ValuesOf(applied.health_sets, about);
-  for (size_t i = 0; i < before.size() && i < after.size(); ++i) {
-    add(before[i].first, before[i].second, after[i].second);
+  const LimitOverrideTable limits(applied, then.overrides);
+  const auto text = [](const std::optional<EffectiveLimits>& effective) {
+    return effective.has_value() ? LimitsXml(effective->limits) : "no throttle policy";
+  };
+  for (const auto& [name, item] : monitors_) {
+    for (size_t i = 0; i < item->responders.size(); ++i) {
+      const ResponderDefinition& responder = item->responders[i].definition;
+      if (!MeansItem(about.identity, responder.health_set, responder.name)) continue;
+      const ActionRequest request = RequestOf(*item, i);
+      add(FullName(responder), text(parts_.gate.LimitsFor(request)),
+          text(parts_.gate.LimitsFor(request, limits)));
+    }
   }
-  return effects;
+  return preview;
 }
 
 }  // namespace salve

@@ -57,42 +57,16 @@ void Engine::AppendDefinition(v1::Event event, absl::string_view more, bool only
   parts_.events.Append(std::move(event));
 }
 
-void Engine::AppendDefinitions(bool only_changes) {
+void Engine::AppendDefinitions(Told told) {
+  const bool only_changes = told != Told::kAll;
   if (!only_changes) told_definitions_.clear();
   for (const HealthSetDefinition& set : configuration_.health_sets) {
-    for (const ProbeDefinition& definition : set.probes) {
-      v1::Event event;
-      event.set_channel(v1::ProbeDefinition);
-      event.set_health_set(set.name);
-      event.set_name(definition.name);
-      v1::ProbeDefinitionEvent& content = *event.mutable_probe_definition();
-      content.set_type_name(ProbeTypeName(definition.config));
-      content.set_name(definition.name);
-      content.set_service_name(set.name);
-      content.set_target_resource(definition.target);
-      content.set_recurrence_interval_seconds(absl::ToDoubleSeconds(definition.interval));
-      content.set_timeout_seconds(absl::ToDoubleSeconds(definition.timeout));
-      content.set_max_retry_attempts(definition.max_retry_attempts);
-      content.set_enabled(set.enabled && definition.enabled);
-      content.set_definition(definition.config.ShortDebugString());
-      AppendDefinition(std::move(event), "", only_changes);
+    if (told != Told::kNewLimits) {
+      for (const auto& probe : set.probes) AppendProbeDefinition(set, probe, only_changes);
+      for (const auto& monitor : set.monitors) AppendMonitorDefinition(set, monitor, only_changes);
     }
-    for (const MonitorDefinition& definition : set.monitors) {
-      v1::Event event;
-      event.set_channel(v1::MonitorDefinition);
-      event.set_health_set(set.name);
-      event.set_name(definition.name);
-      v1::MonitorDefinitionEvent& content = *event.mutable_monitor_definition();
-      content.set_type_name(MonitorTypeName(definition.config));
-      content.set_name(definition.name);
-      content.set_service_name(set.name);
-      for (const std::string& probe : definition.probes) content.add_sample_mask(probe);
-      content.set_enabled(set.enabled && definition.enabled);
-      content.set_definition(definition.config.ShortDebugString());
-      AppendDefinition(std::move(event), "", only_changes);
-    }
-    for (const ResponderDefinition& definition : set.responders) {
-      AppendResponderDefinition(set, definition, only_changes);
+    for (const auto& responder : set.responders) {
+      AppendResponderDefinition(set, responder, only_changes);
     }
   }
   const v1::ListThrottleConfigResponse throttling = ThrottleConfig();
@@ -107,6 +81,41 @@ void Engine::AppendDefinitions(bool only_changes) {
     *event.mutable_throttling_config() = ConfigEventProto(throttling.entries(i));
     AppendDefinition(std::move(event), "", only_changes);
   }
+}
+
+void Engine::AppendProbeDefinition(const HealthSetDefinition& set,
+                                   const ProbeDefinition& definition, bool only_changes) {
+  v1::Event event;
+  event.set_channel(v1::ProbeDefinition);
+  event.set_health_set(set.name);
+  event.set_name(definition.name);
+  v1::ProbeDefinitionEvent& content = *event.mutable_probe_definition();
+  content.set_type_name(ProbeTypeName(definition.config));
+  content.set_name(definition.name);
+  content.set_service_name(set.name);
+  content.set_target_resource(definition.target);
+  content.set_recurrence_interval_seconds(absl::ToDoubleSeconds(definition.interval));
+  content.set_timeout_seconds(absl::ToDoubleSeconds(definition.timeout));
+  content.set_max_retry_attempts(definition.max_retry_attempts);
+  content.set_enabled(set.enabled && definition.enabled);
+  content.set_definition(definition.config.ShortDebugString());
+  AppendDefinition(std::move(event), "", only_changes);
+}
+
+void Engine::AppendMonitorDefinition(const HealthSetDefinition& set,
+                                     const MonitorDefinition& definition, bool only_changes) {
+  v1::Event event;
+  event.set_channel(v1::MonitorDefinition);
+  event.set_health_set(set.name);
+  event.set_name(definition.name);
+  v1::MonitorDefinitionEvent& content = *event.mutable_monitor_definition();
+  content.set_type_name(MonitorTypeName(definition.config));
+  content.set_name(definition.name);
+  content.set_service_name(set.name);
+  for (const std::string& probe : definition.probes) content.add_sample_mask(probe);
+  content.set_enabled(set.enabled && definition.enabled);
+  content.set_definition(definition.config.ShortDebugString());
+  AppendDefinition(std::move(event), "", only_changes);
 }
 
 void Engine::AppendResponderDefinition(const HealthSetDefinition& set,

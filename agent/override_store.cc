@@ -37,6 +37,13 @@ absl::StatusOr<std::string> ReadOverridesFile(const std::string& path) {
   return text;
 }
 
+// For a start at which the original can't be had. On the worker.
+void WriteCopy(const std::string& path, const std::string& text) {
+  if (ReadOverridesFile(path).value_or("") == text) return;
+  const absl::Status status = WriteFileAtomically(path, text, 0640);
+  if (!status.ok()) LogError(absl::StrCat("the copy of the overrides: ", status.message()));
+}
+
 absl::Status Faulty(const absl::Status& status) {
   return absl::FailedPreconditionError(
       absl::StrCat("what is there must be repaired first: ", status.message()));
@@ -52,10 +59,11 @@ absl::StatusOr<std::string> TextOf(std::vector<Override>& set, absl::Time now) {
                    " bytes, and at most ", kOverridesBytesMax, " are allowed"));
 }
 
-const Override* Find(const std::vector<Override>& set, const std::string& key) {
-  const auto found =
-      std::find_if(set.begin(), set.end(), [&](const Override& o) { return o.Key() == key; });
-  return found == set.end() ? nullptr : &*found;
+// A set by key. Views: the set must outlive it.
+std::map<std::string, const Override*> ByKey(const std::vector<Override>& set) {
+  std::map<std::string, const Override*> by_key;
+  for (const Override& one : set) by_key[one.Key()] = &one;
+  return by_key;
 }
 
 }  // namespace
@@ -168,8 +176,12 @@ void OverrideStore::LookAtFiles() {
     if (!kept->is_shared) files.emplace_back(kept.get(), kept->file);
   }
   std::vector<std::string> stamps;
-  for (const auto& [kept, file] : files) stamps.push_back(kept->stamp);
-  worker_.Post([this, alive = alive_, &loop = loop_, files, stamps] {
+  std::vector<std::string> copies;
+  for (const auto& [kept, file] : files) {
+    stamps.push_back(kept->stamp);
+    copies.push_back(kept->copy);
+  }
+  worker_.Post([this, alive = alive_, &loop = loop_, files, stamps, copies] {
     std::vector<std::pair<Kept*, Seen>> looks;
     for (size_t i = 0; i < files.size(); ++i) {
       Seen seen{.stamp = StampOf(files[i].second), .missing = false, .set = Set()};
@@ -197,7 +209,6 @@ void OverrideStore::OnLook(Kept& kept, Seen seen) {
   kept.stamp = seen.stamp;
   if (!seen.set.ok()) return Reject(kept, std::string(seen.set.status().message()));
   kept.fault.clear();
-  KeepCopy(kept, OverridesXml(*seen.set));
   TakeUp(kept, *std::move(seen.set), kept.name());
 }
 
@@ -223,11 +234,7 @@ void OverrideStore::Reject(Kept& kept, const std::string& fault) {
 }
 
 void OverrideStore::KeepCopy(const Kept& kept, std::string text) {
-  worker_.Post([path = kept.copy, text = std::move(text)] {
-    if (ReadOverridesFile(path).value_or("") == text) return;
-    const absl::Status status = WriteFileAtomically(path, text, 0640);
-    if (!status.ok()) LogError(absl::StrCat("the copy of the overrides: ", status.message()));
-  });
+  worker_.Post([path = kept.copy, text = std::move(text)] { WriteCopy(path, text); });
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -239,8 +246,12 @@ void OverrideStore::Add(OverrideScope scope, Override override, AddDone done) {
   Change change = [override = std::move(override), replaced](Set& set) {
     const std::string key = override.Key();
     replaced->reset();
-    if (const Override* there = Find(set, key)) *replaced = *there;
-    std::erase_if(set, [&](const Override& one) { return one.Key() == key; });
+    const auto there =
+        std::find_if(set.begin(), set.end(), [&](const Override& one) { return one.Key() == key; });
+    if (there != set.end()) {
+      *replaced = *there;
+      set.erase(there);
+    }
     set.push_back(override);
     return absl::OkStatus();
   };
@@ -256,15 +267,17 @@ void OverrideStore::Remove(OverrideScope scope, Override like, std::string who, 
   Change change = [like = std::move(like), scope, removed](Set& set) -> absl::Status {
     std::vector<std::string> others;
     std::vector<Override> meant;
+    const std::string key = like.Key();
     for (const Override& one : set) {
-      Override same = one;
-      same.version = like.version;
-      if (one.Key() == like.Key() || (like.version.empty() && same.Key() == like.Key())) {
-        meant.push_back(one);
+      if (one.Key() == key) {
+        meant = {one};
+        break;
       }
+      Override same = one;
+      same.version.clear();
+      if (like.version.empty() && same.Key() == key) meant.push_back(one);
       others.push_back(absl::StrCat("'", one.Text(), "'"));
     }
-    if (const Override* exact = Find(meant, like.Key())) meant = {*exact};
     if (meant.size() > 1) {
       return absl::InvalidArgumentError("there is one for each of several versions: say which");
     }
@@ -278,7 +291,7 @@ void OverrideStore::Remove(OverrideScope scope, Override like, std::string who, 
                        more > 0 ? absl::StrCat(" and ", more, " more") : ""));
     }
     *removed = meant.front();
-    std::erase_if(set, [&](const Override& one) { return one.Key() == removed->Key(); });
+    std::erase(set, *removed);
     return absl::OkStatus();
   };
   Write(scope, std::move(who), std::move(change),
@@ -304,7 +317,7 @@ void OverrideStore::Write(OverrideScope scope, std::string who, Change change,
 
 void OverrideStore::WriteFile(Kept& kept, std::string who, Change change,
                               absl::AnyInvocable<void(absl::Status)> done) {
-  worker_.Post([this, alive = alive_, &loop = loop_, &kept, file = kept.file,
+  worker_.Post([this, alive = alive_, &loop = loop_, &kept, file = kept.file, copy = kept.copy,
                 now = loop_.clock().WallNow(), who = std::move(who), change = std::move(change),
                 done = std::move(done)]() mutable {
     // What a person wrote since the last look must not be lost, even if it is faulty.
@@ -318,6 +331,7 @@ void OverrideStore::WriteFile(Kept& kept, std::string who, Change change,
       FaultPoint("overrides.write.before");
       RETURN_IF_ERROR(WriteFileAtomically(file, text, 0640));
       FaultPoint("overrides.written");
+      WriteCopy(copy, text);
       seen.stamp = StampOf(file);
       seen.set = *std::move(set);
       return absl::OkStatus();
@@ -335,7 +349,6 @@ void OverrideStore::OnWritten(Kept& kept, Seen seen, const std::string& who) {
   kept.stamp = seen.stamp;
   kept.doubtful.clear();
   kept.fault.clear();
-  KeepCopy(kept, OverridesXml(*seen.set));
   TakeUp(kept, *std::move(seen.set), who);
 }
 
@@ -381,16 +394,20 @@ void OverrideStore::WriteShared(Kept& kept, std::string who, Change change,
 void OverrideStore::TakeUp(Kept& kept, Set set, const std::string& who) {
   const Set before = std::exchange(kept.set, std::move(set));
   bool changed = false;
-  for (const Override& one : kept.set) {
-    const Override* old = Find(before, one.Key());
-    if (old != nullptr && *old == one) continue;
+  const auto old = ByKey(before);
+  const auto now = ByKey(kept.set);
+  for (const auto& [key, its] : now) {
+    const Override& one = *its;
+    const auto same = old.find(key);
+    if (same != old.end() && *same->second == one) continue;
     changed = true;
     Tell(OverrideNews::Kind::kAdded, one.created_by.empty() ? who : one.created_by, kept.scope,
          one);
   }
   const absl::Time wall = loop_.clock().WallNow();
-  for (const Override& one : before) {
-    if (Find(kept.set, one.Key()) != nullptr) continue;
+  for (const auto& [key, its] : old) {
+    const Override& one = *its;
+    if (now.contains(key)) continue;
     changed = true;
     if (one.End() > wall) Tell(OverrideNews::Kind::kRemoved, who, kept.scope, one);
   }

@@ -101,9 +101,10 @@ absl::StatusOr<ScopedOverride> Overrides::Read(const v1::AddOverrideRequest& req
 // The overrides as they would be with `one`.
 OverrideSet Overrides::With(const ScopedOverride& one) const {
   OverrideSet then;
+  const std::string key = one.override.Key();
   for (size_t i = 0; i < store_.overrides().size(); ++i) {
     const ScopedOverride& other = store_.overrides()[i];
-    if (other.scope == one.scope && other.override.Key() == one.override.Key()) continue;
+    if (other.scope == one.scope && other.override.Key() == key) continue;
     then.overrides.push_back(other);
     then.ended.push_back(store_.ended()[i]);
   }
@@ -117,15 +118,13 @@ void Overrides::Add(const v1::AddOverrideRequest& request,
   if (!read.ok()) return done(read.status());
   v1::AddOverrideResponse response;
   const OverrideSet then = With(*read);
-  for (v1::OverrideEffect& effect : parts_.engine.EffectsOf(then, read->override)) {
-    *response.add_effects() = std::move(effect);
-  }
+  Engine::OverridePreview preview = parts_.engine.PreviewLast(then);
+  for (v1::OverrideEffect& effect : preview.effects) *response.add_effects() = std::move(effect);
   if (request.dry_run()) {
     *response.mutable_override() = Proto(*read);
     response.set_replaced(then.overrides.size() == store_.overrides().size());
-    const std::string why_not = parts_.engine.WhyNot(then).back();
-    response.mutable_override()->set_in_force(why_not.empty());
-    response.mutable_override()->set_why_not(why_not);
+    response.mutable_override()->set_in_force(preview.why_not.empty());
+    response.mutable_override()->set_why_not(preview.why_not);
     return done(std::move(response));
   }
   store_.Add(
@@ -177,14 +176,15 @@ v1::ListOverridesResponse Overrides::List() const {
 
 // As List has it.
 v1::Override Overrides::Listed(const ScopedOverride& one) const {
-  const v1::ListOverridesResponse list = List();
-  for (int i = 0; i < list.overrides_size(); ++i) {
+  v1::Override out = Proto(one);
+  const std::vector<std::string>& why_not = parts_.engine.overrides_why_not();
+  for (size_t i = 0; i < store_.overrides().size() && i < why_not.size(); ++i) {
     const ScopedOverride& there = store_.overrides()[i];
-    if (there.scope == one.scope && there.override.Key() == one.override.Key()) {
-      return list.overrides(i);
-    }
+    if (there.scope != one.scope || !(there.override == one.override)) continue;
+    out.set_in_force(why_not[i].empty());
+    out.set_why_not(why_not[i]);
   }
-  return Proto(one);
+  return out;
 }
 
 v1::Override Overrides::Proto(const ScopedOverride& one) const {

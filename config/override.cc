@@ -173,9 +173,4 @@ std::string Override::Text() const {
                       version.empty() ? "" : absl::StrCat(" for version ", version));
 }
 
-bool operator==(const Override& a, const Override& b) {
-  return a.Key() == b.Key() && a.value == b.value && a.expiration == b.expiration &&
-         a.created == b.created && a.created_by == b.created_by && a.reason == b.reason;
-}
-
 }  // namespace salve

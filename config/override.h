@@ -29,6 +29,7 @@ struct ItemIdentity {
 
   // "Search\SearchIndexFailureRestartSearchService"
   std::string Text() const;
+  friend bool operator==(const ItemIdentity&, const ItemIdentity&) = default;
 };
 // Reads `HealthSet\Item[\Target]`, where '/' is as good as '\' and everything after the second
 // separator is the target; of a health set its bare name.
@@ -65,7 +66,7 @@ struct Override {
   // "Responder Search\Restart: ThrottleAttributes.Enabled=False", for events and messages.
   std::string Text() const;
 
-  friend bool operator==(const Override& a, const Override& b);
+  friend bool operator==(const Override&, const Override&) = default;
 };
 
 enum class OverrideScope { kGlobal, kLocal };

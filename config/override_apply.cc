@@ -238,13 +238,18 @@ class Applier {
     if (absl::StartsWith(Of(i).property, kThrottleAttributes)) {
       applied_.limits[responder.name].push_back(i);
     } else {
-      applied_.changes_definitions = true;
+      NoteChange(responder.name, i);
     }
   }
   template <typename Item>
-  void Accept(const Item&, OverrideIndex i) {
+  void Accept(const Item& item, OverrideIndex i) {
     outcomes_[i].holds = true;
-    applied_.changes_definitions = true;
+    NoteChange(item.name, i);
+  }
+  void NoteChange(absl::string_view name, OverrideIndex i) {
+    applied_.changes.push_back(absl::StrCat(ItemTypeName(Of(i).item_type), "\n",
+                                            Of(i).identity.health_set, "\n", name, "\n",
+                                            Of(i).property, "\n", Of(i).value));
   }
 
   const absl::Span<const ScopedOverride> overrides_;

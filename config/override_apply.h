@@ -22,8 +22,9 @@ struct AppliedOverrides {
   // As the configuration has them, with `Enabled`, intervals, timeouts and the monitors' numbers
   // changed.
   std::vector<HealthSetDefinition> health_sets;
-  // Whether any of these differs from the configuration.
-  bool changes_definitions = false;
+  // What makes them differ from the configuration, item by item. Of two applications over the same
+  // configuration with equal changes the definitions are equal; empty: they are as configured.
+  std::vector<std::string> changes;
   // By the responder's name: what changes its limits. At most one a property.
   std::map<std::string, std::vector<OverrideIndex>> limits;
   // Of each that was given, why it does not hold; empty: it is in force. "expired", "version (it

@@ -78,7 +78,7 @@ class ApplyOverridesTest : public testing::Test {
 };
 
 TEST_F(ApplyOverridesTest, WithoutAnyNothingChanges) {
-  EXPECT_FALSE(Apply().changes_definitions);
+  EXPECT_THAT(Apply().changes, testing::IsEmpty());
   EXPECT_EQ(ProbeOf("Http").interval, absl::Seconds(10));
 }
 
@@ -88,7 +88,7 @@ TEST_F(ApplyOverridesTest, ChangesWhatItNamesInAnyCase) {
   Add(ItemType::kResponder, "Web\\Restart", "Enabled", "False");
   Add(ItemType::kHealthSet, "Disk", "Enabled", "false");
   EXPECT_THAT(Apply().why_not, ElementsAre("", "", "", ""));
-  EXPECT_TRUE(applied_.changes_definitions);
+  EXPECT_EQ(applied_.changes.size(), 4u);
   EXPECT_EQ(ProbeOf("Http").interval, absl::Minutes(1));
   EXPECT_EQ(ProbeOf("Http").config.interval(), "1m");
   EXPECT_EQ(ProbeOf("Ping").interval, absl::Seconds(10));
@@ -101,8 +101,17 @@ TEST_F(ApplyOverridesTest, ChangesWhatItNamesInAnyCase) {
 TEST_F(ApplyOverridesTest, LimitsAreHandedOnByTheRespondersName) {
   Add(ItemType::kResponder, "Web\\restart", "ThrottleAttributes.Enabled", "True");
   EXPECT_THAT(Apply().limits, ElementsAre(testing::Pair("Restart", ElementsAre(0))));
-  EXPECT_FALSE(applied_.changes_definitions);
+  EXPECT_THAT(applied_.changes, testing::IsEmpty());
   EXPECT_THAT(applied_.why_not, ElementsAre(""));
+}
+
+TEST_F(ApplyOverridesTest, EqualChangesAreEqualDefinitions) {
+  Add(ItemType::kProbe, "Web\\Http", "interval", "1m").created = absl::FromUnixSeconds(1);
+  const std::vector<std::string> once = Apply().changes;
+  Add(ItemType::kResponder, "Web\\Restart", "ThrottleAttributes.Enabled", "True");
+  EXPECT_EQ(Apply().changes, once);
+  Add(ItemType::kProbe, "Web\\Http", "interval", "2m").created = absl::FromUnixSeconds(2);
+  EXPECT_NE(Apply().changes, once);
 }
 
 TEST_F(ApplyOverridesTest, HoldsOnlyForItsVersion) {

@@ -1,6 +1,6 @@
 #include "config/override_xml.h"
 
-#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -160,11 +160,12 @@ absl::StatusOr<std::vector<Override>> ParseOverrides(absl::string_view xml,
   return OverridesReader(xml, file).Read();
 }
 
-std::string OverridesXml(std::vector<Override> overrides) {
-  std::sort(overrides.begin(), overrides.end(),
-            [](const Override& a, const Override& b) { return a.Key() < b.Key(); });
+std::string OverridesXml(absl::Span<const Override> overrides) {
+  std::map<std::string, const Override*> by_key;
+  for (const Override& one : overrides) by_key[one.Key()] = &one;
   std::string xml = absl::StrCat("<", kRoot, ">\n");
-  for (const Override& one : overrides) {
+  for (const auto& [key, its] : by_key) {
+    const Override& one = *its;
     absl::StrAppend(&xml, "  <", kElement, " ItemType=\"", ItemTypeName(one.item_type),
                     "\" Identity=\"", XmlEscape(one.identity.Text()), "\"\n    PropertyName=\"",
                     XmlEscape(one.property), "\" PropertyValue=\"", XmlEscape(one.value), "\"");

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "config/override.h"
 
 namespace salve {
@@ -22,7 +23,8 @@ inline constexpr size_t kOverridesBytesMax = 1 << 20;  // Of a set of them.
 absl::StatusOr<std::vector<Override>> ParseOverrides(absl::string_view xml, absl::string_view file);
 
 // The XML of a set, ordered by item, property and version. ParseOverrides reads the same again.
-std::string OverridesXml(std::vector<Override> overrides);
+// Requires: no two have the same key.
+std::string OverridesXml(absl::Span<const Override> overrides);
 
 }  // namespace salve
 

@@ -276,6 +276,23 @@ class SpeedTest(unittest.TestCase):
             while limits(agent, "R7")[LOCAL_MINIMUM[len(PREFIX):]][0] != 250:
                 self.assertLess(time.monotonic() - began, 1, "an edited file")
             took["an edited file"] = time.monotonic() - began
+
+            # One for each item, all at once.
+            elements = [f'''<Override ItemType="{item_type}" Identity="S{i}\\{name}" PropertyName="{prop}"
+                PropertyValue="{value}" ExpirationTime="2100-01-01T00:00:00Z" />'''
+                        for i in range(334)
+                        for item_type, name, prop, value in (
+                            ("Responder", f"R{i}", LOCAL_MINIMUM, "77"),
+                            ("Probe", "P", "interval", "3h"), ("Monitor", "M", "threshold", "9"))]
+            agent.write("state/overrides.xml",
+                        "<MonitoringOverrides>" + "\n".join(elements) + "</MonitoringOverrides>")
+            began = time.monotonic()
+            while limits(agent, "R7")[LOCAL_MINIMUM[len(PREFIX):]][0] != 77:
+                self.assertLess(time.monotonic() - began, 1, "a file of 1,002 overrides")
+            took["a file of 1,002 overrides"] = time.monotonic() - began
+            began = time.monotonic()
+            add(agent, r"S7\R7", LOCAL_MINIMUM, "78")
+            took["one more beside 1,002"] = time.monotonic() - began
             took["longest turn of the loop"] = agent.info()["LongestTurnMs"] / 1000
             for what, seconds in took.items():
                 print(f"1,000 items: {what}: {seconds * 1000:.0f} ms")
