@@ -1,6 +1,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 
 namespace salve {
 
@@ -13,6 +14,7 @@ Instant SystemClock::Now() const {
 absl::Time SystemClock::WallNow() const {
   timespec ts;
   clock_gettime(CLOCK_REALTIME, &ts);
+  ts.tv_sec += FaultWallOffsetSeconds();
   return absl::TimeFromTimespec(ts);
 }
 

@@ -25,4 +25,9 @@ void FaultPoint(const char* name) {
   if (++passes >= nth) raise(SIGKILL);
 }
 
+int FaultWallOffsetSeconds() {
+  const char* offset = getenv("SALVE_WALL_OFFSET");
+  return offset == nullptr ? 0 : atoi(offset);
+}
+
 }  // namespace salve
