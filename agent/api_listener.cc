@@ -43,7 +43,9 @@ void Prepare(grpc::ServerBuilder& builder, const ApiListener::Parts& parts) {
   builder.SetMaxReceiveMessageSize(parts.limits.message_bytes_max);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 2);
+  // A handler waits for the loop on gRPC's thread, which meanwhile makes another one to poll. With
+  // room for several they stay for the next calls; those that are idle end after some seconds.
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 8);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, parts.limits.streams_max);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, parts.limits.metadata_bytes_max);

@@ -1,6 +1,6 @@
 // What people ask the engine: health, items, limits, what comes next.
 #include <algorithm>
-#include <set>
+#include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -317,21 +317,28 @@ absl::StatusOr<std::vector<ActionRequest>> Engine::ThrottledKeys(
     return (!action.has_value() || a == *action) &&
            (request.resource().empty() || absl::EqualsIgnoreCase(resource, request.resource()));
   };
+  // Those with attempts and, in the end, without a responder.
+  std::map<std::pair<RecoveryAction, std::string>, std::string> others;
+  for (const Ledger::Key& key : parts_.ledger.Keys()) {
+    if (!wanted(key.action, key.resource)) continue;
+    others[{key.action, absl::AsciiStrToLower(key.resource)}] = key.resource;
+  }
   std::vector<ActionRequest> requests;
-  std::set<std::pair<RecoveryAction, std::string>> known;
   for (const auto& [name, item] : monitors_) {
     for (size_t i = 0; i < item->responders.size(); ++i) {
+      const std::string resource = item->responders[i].action->resource();
+      if (!request.resource().empty() && !absl::EqualsIgnoreCase(resource, request.resource())) {
+        continue;
+      }
       ActionRequest ask = RequestOf(*item, i);
-      known.emplace(ask.action, absl::AsciiStrToLower(ask.resource));
+      if (!others.empty()) others.erase({ask.action, absl::AsciiStrToLower(ask.resource)});
       if (wanted(ask.action, ask.resource)) requests.push_back(std::move(ask));
     }
   }
-  for (const Ledger::Key& key : parts_.ledger.Keys()) {
-    if (known.contains({key.action, absl::AsciiStrToLower(key.resource)})) continue;
-    if (!wanted(key.action, key.resource)) continue;
+  for (const auto& [key, resource] : others) {
     ActionRequest ask;
-    ask.action = key.action;
-    ask.resource = key.resource;
+    ask.action = key.first;
+    ask.resource = resource;
     requests.push_back(std::move(ask));
   }
   return requests;
