@@ -24,6 +24,11 @@ struct KeyOptions {
   std::string scope() const { return local ? "local" : "global"; }
 };
 
+absl::Status CheckScope(const KeyOptions& options) {
+  if (options.local != options.global) return absl::OkStatus();
+  return absl::InvalidArgumentError("--local or --global is needed");
+}
+
 struct AddOptions : KeyOptions {
   std::string property_value;
   std::string duration;
@@ -33,10 +38,8 @@ struct AddOptions : KeyOptions {
 };
 
 CLI::Option* BindKey(CLI::App& verb, KeyOptions& options) {
-  CLI::Option_group* scope = verb.add_option_group("scope", "Exactly one of");
-  scope->add_flag("--local", options.local, "Of this server");
-  scope->add_flag("--global", options.global, "Of every server");
-  scope->require_option(1);
+  CLI::Option* local = verb.add_flag("--local", options.local, "Of this server");
+  verb.add_flag("--global", options.global, "Of every server; this or --local")->excludes(local);
   verb.add_option("--item-type", options.item_type, "HealthSet, Probe, Monitor or Responder")
       ->required()
       ->transform(OneOf({"HealthSet", "Probe", "Monitor", "Responder"}));
@@ -73,6 +76,7 @@ std::string Headline(const v1::AddOverrideResponse& response, bool dry_run) {
 }
 
 absl::StatusOr<ExitStatus> AddOverride(Verb& verb, const AddOptions& options) {
+  RETURN_IF_ERROR(CheckScope(options));
   v1::AddOverrideRequest request;
   v1::Override& asked = *request.mutable_override();
   asked.set_scope(options.scope());
@@ -109,6 +113,7 @@ absl::StatusOr<ExitStatus> AddOverride(Verb& verb, const AddOptions& options) {
 }
 
 absl::StatusOr<ExitStatus> RemoveOverride(Verb& verb, const KeyOptions& options) {
+  RETURN_IF_ERROR(CheckScope(options));
   v1::RemoveOverrideRequest request;
   request.set_scope(options.scope());
   request.set_item_type(options.item_type);

@@ -67,13 +67,15 @@ TEST_F(OverrideVerbTest, AddSaysWhyItDoesNotHold) {
                  why_not: "version (it is 1.0 here)" }
       replaced: true)x"));
   const Ended ended = Add({"--local", "--apply-version", "2.0"});
-EXPECT_THAT(ended.out, HasSubstr("replaced the local override"));
-EXPECT_THAT(ended.out, HasSubstr("; NOT in force here: version"));
-EXPECT_EQ(ended.status, 0);
+  EXPECT_THAT(ended.out, HasSubstr("replaced the local override"));
+  EXPECT_THAT(ended.out, HasSubstr("; NOT in force here: version"));
+  EXPECT_EQ(ended.status, 0);
 }
 
 TEST_F(OverrideVerbTest, ExactlyOneScopeAndNotBothEndsMustBeGiven) {
-  EXPECT_EQ(Add({"--duration", "1.00:00:00"}).status, 2);
+  const Ended no_scope = Add({"--duration", "1.00:00:00"});
+  EXPECT_EQ(no_scope.status, 2);
+  EXPECT_THAT(no_scope.err, HasSubstr("--local or --global is needed"));
   EXPECT_EQ(Add({"--local", "--global", "--duration", "1.00:00:00"}).status, 2);
   EXPECT_EQ(Add({"--local", "--duration", "1.00:00:00", "--apply-version", "1"}).status, 2);
   const Ended bad = Add({"--local", "--duration", "1h"});
@@ -101,6 +103,10 @@ TEST_F(OverrideVerbTest, RemoveNamesWhichAndSaysWhatWasThere) {
          property_name: "interval" property_value: "1m" })"));
   const Ended ended = Run({"override", "remove", "--global", "--item-type", "Probe", "--identity",
                            "Web/Ping", "--property-name", "interval", "--apply-version", "1.0"});
+  EXPECT_EQ(Run({"override", "remove", "--item-type", "Probe", "--identity", "Web/Ping",
+                 "--property-name", "interval"})
+                .status,
+            2);
   EXPECT_EQ(ended.out, "removed the global override of Probe Web\\Ping: interval=1m\n");
   const v1::RemoveOverrideRequest asked = agent_.remove_override.asked();
   EXPECT_EQ(asked.scope(), "global");

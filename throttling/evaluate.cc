@@ -212,24 +212,36 @@ absl::StatusOr<EvaluateOverrides> EvaluateOverrides::Create(std::vector<Override
   return made;
 }
 
-LimitOverrides EvaluateOverrides::Of(const RequesterKey& key, absl::Time now) const {
-  LimitOverrides limits;
+std::vector<const EvaluateOverrides::Responder*> EvaluateOverrides::RespondersOf(
+    const RequesterKey& key) const {
+  // As in the agent, the name says who asks: it is unique on a server. Where it is there for
+  // several resources, the lines that fit the query count.
   const auto matches = [](const std::string& written, absl::string_view asked) {
     return written.empty() || absl::EqualsIgnoreCase(written, asked);
   };
+  std::vector<const Responder*> named, fitting;
+  for (const Responder& responder : responders_) {
+    if (!absl::EqualsIgnoreCase(responder.name, key.responder_name)) continue;
+    named.push_back(&responder);
+    if (matches(responder.type, key.responder_type) &&
+        matches(responder.action, ActionName(key.action)) &&
+        matches(responder.resource, key.resource)) {
+      fitting.push_back(&responder);
+    }
+  }
+  return fitting.empty() ? named : fitting;
+}
+
+LimitOverrides EvaluateOverrides::Of(const RequesterKey& key, absl::Time now) const {
+  LimitOverrides limits;
+  const std::vector<const Responder*> responders = RespondersOf(key);
   for (const Override& override : overrides_) {
     if (now >= override.End()) continue;
-    for (const Responder& responder : responders_) {
-      if (!absl::EqualsIgnoreCase(responder.name, key.responder_name) ||
-          !matches(responder.type, key.responder_type) ||
-          !matches(responder.action, ActionName(key.action)) ||
-          !matches(responder.resource, key.resource)) {
-        continue;
-      }
+    for (const Responder* responder : responders) {
       ItemIdentity identity = override.identity;
       // Besides the target of a for_each, the resource may be named.
-      if (absl::EqualsIgnoreCase(identity.target, responder.resource)) identity.target.clear();
-      if (!MeansItem(identity, responder.health_set, responder.name)) continue;
+      if (absl::EqualsIgnoreCase(identity.target, responder->resource)) identity.target.clear();
+      if (!MeansItem(identity, responder->health_set, responder->name)) continue;
       AddLimitOverride({OverrideScope::kLocal, override}, limits);
     }
   }

@@ -45,6 +45,8 @@ class EvaluateOverrides {
   struct Responder {
     std::string health_set, name, type, action, resource;
   };
+  std::vector<const Responder*> RespondersOf(const RequesterKey& key) const;
+
   std::vector<Override> overrides_;  // Of responders' limits and of this version, oldest first.
   std::vector<Responder> responders_;
 };

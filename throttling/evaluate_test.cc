@@ -185,6 +185,26 @@ TEST_F(EvaluateOverridesTest, TheTargetMayBeTheResourceOrAnInstance) {
               HasSubstr("\"passed\":false"));
 }
 
+TEST_F(EvaluateOverridesTest, TheNameSaysWhoAsksAndOfSeveralLinesTheFittingOnesCount) {
+  WriteResponders(R"({"healthSet":"Web","name":"R","action":"RestartService","resource":"php"})");
+  EXPECT_THAT(After90Minutes(Minimum("240", until_)), HasSubstr("\"passed\":false"));
+  WriteResponders(
+      "{\"healthSet\":\"Web\",\"name\":\"R\",\"resource\":\"php\"}\n"
+      "{\"healthSet\":\"Other\",\"name\":\"R\",\"resource\":\"nginx\"}");
+  EXPECT_THAT(After90Minutes(Minimum("240", until_)), HasSubstr("\"passed\":true"));
+  EXPECT_THAT(After90Minutes(Minimum("240", until_, "Other/R")), HasSubstr("\"passed\":false"));
+}
+
+TEST_F(EvaluateOverridesTest, OfTwoForOneAttributeTheNewerHoldsWhateverTheirOrder) {
+  const std::string of_version =
+      "ApplyVersion=\"1\" " + until_ + " CreatedTime=\"2025-12-01T00:00:00Z\"";
+  const std::string newer = until_ + " CreatedTime=\"2025-12-02T00:00:00Z\"";
+  EXPECT_THAT(After90Minutes(Minimum("240", of_version) + Minimum("30", newer), "1"),
+              HasSubstr("\"passed\":true"));
+  EXPECT_THAT(After90Minutes(Minimum("30", newer) + Minimum("240", of_version), "1"),
+              HasSubstr("\"passed\":true"));
+}
+
 TEST_F(EvaluateOverridesTest, WhatIsWrongInAFileIsNamed) {
   EXPECT_EQ(After90Minutes("<Override/>"), "");
   EXPECT_EQ(status_, 2);
