@@ -225,30 +225,32 @@ absl::StatusOr<v1::ListMonitorsResponse> Engine::Monitors(const v1::ListRequest&
 absl::StatusOr<v1::ListRespondersResponse> Engine::Responders(
     const v1::ListRequest& request) const {
   v1::ListRespondersResponse response;
-  if (!request.name().empty()) {
-    const auto found = FindResponder(request.name());
-    if (!found.ok()) return found.status();
-  }
+  const auto is_asked_for = [&](const ResponderDefinition& definition) {
+    if (!request.health_set().empty() && definition.health_set != request.health_set())
+      return false;
+    return request.name().empty() || definition.name == request.name() ||
+           FullName(definition) == request.name();
+  };
+  const auto add = [&](const ResponderDefinition& definition) -> v1::ResponderStatus& {
+    v1::ResponderStatus& out = *response.add_responders();
+    out.set_health_set(definition.health_set);
+    out.set_name(definition.name);
+    out.set_type_name(ResponderTypeName(definition.config));
+    out.set_monitor(definition.monitor);
+    out.set_on(config::HealthState_Name(definition.on));
+    out.set_mode(definition.observe ? "OBSERVE" : "ACT");
+    return out;
+  };
   const Instant now = parts_.loop.Now();
   for (const auto& [name, item] : monitors_) {
     for (size_t i = 0; i < item->responders.size(); ++i) {
       const ResponderItem& responder = item->responders[i];
       const ResponderDefinition& definition = responder.definition;
-      if (!request.health_set().empty() && definition.health_set != request.health_set()) continue;
-      if (!request.name().empty() && definition.name != request.name() &&
-          FullName(definition) != request.name()) {
-        continue;
-      }
-      v1::ResponderStatus& out = *response.add_responders();
-      out.set_health_set(definition.health_set);
-      out.set_name(definition.name);
-      out.set_type_name(ResponderTypeName(definition.config));
-      out.set_monitor(definition.monitor);
-      out.set_on(config::HealthState_Name(definition.on));
-      out.set_mode(definition.observe ? "OBSERVE" : "ACT");
+      if (!is_asked_for(definition)) continue;
+      v1::ResponderStatus& out = add(definition);
       out.set_action_id(responder.action->id());
       out.set_resource_name(responder.action->resource());
-      out.set_enabled(definition.enabled);
+      out.set_enabled(true);
       out.set_last_reason(responder.last_reason);
       const ActionRequest ask = RequestOf(*item, i);
       const GateAnswer answer = parts_.gate.DryCheckLocal(ask);
@@ -283,6 +285,17 @@ absl::StatusOr<v1::ListRespondersResponse> Engine::Responders(
           break;
       }
     }
+  }
+  // What is disabled, perhaps by an override, has no action and so no limits.
+  for (const HealthSetDefinition& set : configuration_.health_sets) {
+    for (const ResponderDefinition& definition : set.responders) {
+      if ((set.enabled && definition.enabled) || !is_asked_for(definition)) continue;
+      add(definition).set_state("disabled");
+    }
+  }
+  if (response.responders().empty() && !request.name().empty()) {
+    const auto found = FindResponder(request.name());
+    if (!found.ok()) return found.status();
   }
   return response;
 }

@@ -158,11 +158,38 @@ TEST_F(OverridesTest, DefinitionsChangeAndTheirItemsGoOn) {
   EXPECT_EQ(world_.StateOf("Search"), "UNHEALTHY");
 }
 
+TEST_F(OverridesTest, AnOpenIncidentGoesOnUnderAnotherThreshold) {
+  world_.Sees("search") = Failed("down");
+  world_.RunFor(absl::Minutes(1));
+  const std::string incident =
+      world_.engine->Monitors(v1::ListRequest())->monitors(0).incident_id();
+  ASSERT_EQ(incident.size(), 32u);
+  ASSERT_TRUE(Add(Request("Monitor", "Search\\Down", "threshold", "2")).ok());
+  world_.RunFor(absl::Seconds(30));
+  EXPECT_EQ(world_.engine->Monitors(v1::ListRequest())->monitors(0).incident_id(), incident);
+  EXPECT_EQ(world_.Count(v1::Monitoring, 1), 0);
+  EXPECT_THAT(world_.host.started(), SizeIs(1));
+}
+
+TEST_F(OverridesTest, WhatTheConfigurationDisablesCanBeEnabled) {
+  std::string disabled = kSearch;
+  disabled.replace(disabled.find("on: UNHEALTHY"), 13, "on: UNHEALTHY enabled: false");
+  ASSERT_TRUE(world_.Configure(disabled, kAgent).ok());
+  EXPECT_EQ(Responder().state(), "disabled");
+  ASSERT_TRUE(Add(Request("Responder", "Search\\Restart", "Enabled", "True")).ok());
+  EXPECT_EQ(Responder().state(), "idle");
+  world_.Sees("search") = Failed("down");
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_THAT(world_.host.started(), SizeIs(1));
+}
+
 TEST_F(OverridesTest, ADisabledResponderDoesNotActAndComesBack) {
   ASSERT_TRUE(Add(Request("Responder", "Search\\Restart", "Enabled", "false")).ok());
   const auto definitions = world_.Events(v1::ResponderDefinition);
   ASSERT_THAT(definitions, SizeIs(1));
   EXPECT_FALSE(definitions[0].responder_definition().enabled());
+  EXPECT_EQ(Responder().state(), "disabled");
+  EXPECT_FALSE(Responder().enabled());
   world_.Sees("search") = Failed("down");
   world_.RunFor(absl::Minutes(10));
   EXPECT_THAT(world_.host.started(), SizeIs(0));
