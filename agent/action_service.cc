@@ -16,14 +16,16 @@ class ActionService final : public v1::ActionService::Service {
     v1::RunActionRequest known = *request;
     known.set_user(shared_.Who(*context, request->user()));
     return AskInto<v1::RunActionResponse>(
-        shared_, *context, kActionTime, response, [this, asked = std::move(known)](auto reply) {
-          shared_.parts.engine.RunManually(asked, std::move(reply));
+        shared_, *context, kActionTime, response,
+        [asked = std::move(known)](const ApiParts& parts, auto reply) {
+          parts.engine.RunManually(asked, std::move(reply));
         });
   }
   grpc::Status List(grpc::ServerContext* context, const v1::ListActionsRequest* request,
                     v1::ListActionsResponse* response) override {
-    return AskNow(shared_, *context, response,
-                  [this, asked = *request] { return shared_.parts.engine.Actions(asked); });
+    return AskNow(shared_, *context, response, [asked = *request](const ApiParts& parts) {
+      return parts.engine.Actions(asked);
+    });
   }
 
  private:

@@ -15,18 +15,19 @@ class AgentService final : public v1::AgentService::Service {
   explicit AgentService(ApiShared& shared) : shared_(shared) {}
   grpc::Status GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
                        v1::GetInfoResponse* response) override {
-    return AskNow(shared_, *context, response, [this]() -> absl::StatusOr<v1::GetInfoResponse> {
-      v1::GetInfoResponse info;
-      shared_.parts.info(info);
-      return info;
-    });
+    return AskNow(shared_, *context, response,
+                  [](const ApiParts& parts) -> absl::StatusOr<v1::GetInfoResponse> {
+                    v1::GetInfoResponse info;
+                    parts.info(info);
+                    return info;
+                  });
   }
   grpc::Status Reload(grpc::ServerContext* context, const v1::ReloadRequest* request,
                       v1::ReloadResponse* response) override {
     return AskInto<v1::ReloadResponse>(
         shared_, *context, kAnswerTime, response,
-        [this, who = shared_.Who(*context, request->user())](auto reply) {
-          shared_.parts.reload(who, [reply](absl::Status status) {
+        [who = shared_.Who(*context, request->user())](const ApiParts& parts, auto reply) {
+          parts.reload(who, [reply](absl::Status status) {
             if (!status.ok()) return reply(status);
             v1::ReloadResponse done;
             done.set_message("the configuration was reloaded");
@@ -36,11 +37,12 @@ class AgentService final : public v1::AgentService::Service {
   }
   grpc::Status GetConfig(grpc::ServerContext* context, const v1::GetConfigRequest*,
                          v1::GetConfigResponse* response) override {
-    return AskNow(shared_, *context, response, [this]() -> absl::StatusOr<v1::GetConfigResponse> {
-      v1::GetConfigResponse config;
-      config.set_text(EffectiveConfigText(shared_.parts.engine.configuration()));
-      return config;
-    });
+    return AskNow(shared_, *context, response,
+                  [](const ApiParts& parts) -> absl::StatusOr<v1::GetConfigResponse> {
+                    v1::GetConfigResponse config;
+                    config.set_text(EffectiveConfigText(parts.engine.configuration()));
+                    return config;
+                  });
   }
 
  private:

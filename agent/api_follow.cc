@@ -36,7 +36,7 @@ grpc::Status Follow(ApiShared& shared, grpc::ServerContext& context, const Follo
     return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                         absl::StrCat("there are ", kFollowersMax, " event followers already"));
   }
-  auto tail = shared.parts.reader.Tail(options.request);
+  auto tail = shared.parts->reader.Tail(options.request);
   if (!tail.ok()) return ToGrpc(tail.status());
   while (!context.IsCancelled() && !shared.closing) {
     const EventSubscription::Batch batch = (*tail)->Next(absl::Milliseconds(200));

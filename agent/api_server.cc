@@ -11,7 +11,7 @@ namespace salve {
 
 struct ApiServer::State {
   State(ApiParts parts, std::unique_ptr<ApiDoor> own, ApiDoor& door)
-      : own_door(std::move(own)), shared{.parts = std::move(parts), .door = &door} {
+      : own_door(std::move(own)), shared(std::move(parts), door) {
     services.push_back(NewThrottleService(shared));
     services.push_back(NewHealthService(shared));
     services.push_back(NewActionService(shared));
@@ -58,6 +58,6 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::StartRemote(const ListenAd
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(state)));
 }
 
-ApiServer::~ApiServer() { state_->shared.closing = true; }
+ApiServer::~ApiServer() { state_->shared.Close(); }
 
 }  // namespace salve

@@ -1,8 +1,10 @@
 #include "agent/api_server.h"
 
-#include <map>
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "agent/served_world.h"
@@ -68,6 +70,17 @@ class ApiServerTest : public testing::Test {
     request.set_resource(resource);
     if (with_old) request.mutable_since()->set_seconds(1);
     return std::make_unique<Stream>(*throttle_, request);
+  }
+
+  std::pair<grpc::Status, v1::CheckThrottleResponse> Check(const std::string& action) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    v1::CheckThrottleRequest request;
+    request.set_action(action);
+    request.set_resource("/bin/fix");
+    v1::CheckThrottleResponse response;
+    const grpc::Status status = throttle_->CheckThrottle(&context, request, &response);
+    return {status, response};
   }
 
   ServedWorld world_{kHealthSets};
@@ -169,6 +182,33 @@ TEST_F(ApiServerTest, TheThrottlesStateHasOneKeyOrAll) {
   EXPECT_EQ(ask(""), 1);
   EXPECT_EQ(ask("/BIN/fix"), 1);
   EXPECT_EQ(ask("/bin/other"), 0);
+}
+
+TEST_F(ApiServerTest, ManyMayAskForAVerdictAtOnce) {
+  std::atomic<int> passed = 0;
+  std::vector<std::thread> askers;
+  for (int i = 0; i < 16; ++i) {
+    askers.emplace_back([&] {
+      for (int j = 0; j < 20; ++j) passed += Check("RunCommand").second.passed();
+    });
+  }
+  for (std::thread& asker : askers) asker.join();
+  EXPECT_EQ(passed, 320);
+  EXPECT_EQ(Check("Nonsense").first.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ApiServerTest, TheServersEndAnswersWhoStillWaits) {
+  world_.StopLoop();  // So that nobody answers.
+  grpc::Status status;
+  std::thread asker([&] { status = Check("RunCommand").first; });
+  // The call may be on its way still: then it is refused, which is an answer too.
+  absl::SleepFor(absl::Milliseconds(50));
+  const absl::Time before = absl::Now();
+  world_.StopServer();
+  asker.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "the agent is stopping");
+  EXPECT_LT(absl::Now() - before, absl::Seconds(5));
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ class EventService final : public v1::EventService::Service {
   explicit EventService(ApiShared& shared) : shared_(shared) {}
   grpc::Status Query(grpc::ServerContext*, const v1::QueryEventsRequest* request,
                      v1::QueryEventsResponse* response) override {
-    auto events = shared_.parts.reader.Query(*request);
+    auto events = shared_.parts->reader.Query(*request);
     if (!events.ok()) return ToGrpc(events.status());
     for (v1::Event& event : *events) *response->add_events() = std::move(event);
     return grpc::Status::OK;
@@ -30,13 +30,14 @@ class EventService final : public v1::EventService::Service {
   }
   grpc::Status Explain(grpc::ServerContext* context, const v1::ExplainRequest* request,
                        v1::ExplainResponse* response) override {
-    auto story = salve::Explain(shared_.parts.reader, *request, SystemClock().WallNow());
+    auto story = salve::Explain(shared_.parts->reader, *request, SystemClock().WallNow());
     if (!story.ok()) return ToGrpc(story.status());
     *response = *std::move(story);
-    auto next = Ask<std::vector<std::string>>(shared_, *context, kAnswerTime,
-                                              [this, id = response->incident_id()](auto reply) {
-                                                reply(shared_.parts.engine.NextSteps(id));
-                                              });
+    auto next = Ask<std::vector<std::string>>(
+        shared_, *context, kAnswerTime,
+        [id = response->incident_id()](const ApiParts& parts, auto reply) {
+          reply(parts.engine.NextSteps(id));
+        });
     if (!next.ok()) return ToGrpc(next.status());
     for (std::string& step : *next) response->add_next(std::move(step));
     return grpc::Status::OK;

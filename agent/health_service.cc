@@ -14,41 +14,46 @@ class HealthService final : public v1::HealthService::Service {
   grpc::Status GetServerHealth(grpc::ServerContext* context,
                                const v1::GetServerHealthRequest* request,
                                v1::GetServerHealthResponse* response) override {
-    return AskNow(shared_, *context, response,
-                  [this, set = request->health_set()] { return shared_.parts.engine.Health(set); });
+    return AskNow(
+        shared_, *context, response,
+        [set = request->health_set()](const ApiParts& parts) { return parts.engine.Health(set); });
   }
   grpc::Status RunProbe(grpc::ServerContext* context, const v1::RunProbeRequest* request,
                         v1::RunProbeResponse* response) override {
-    return AskInto<v1::RunProbeResponse>(
-        shared_, *context, kActionTime, response, [this, asked = *request](auto reply) {
-          shared_.parts.engine.RunProbe(asked.health_set(), asked.name(), std::move(reply));
-        });
+    return AskInto<v1::RunProbeResponse>(shared_, *context, kActionTime, response,
+                                         [asked = *request](const ApiParts& parts, auto reply) {
+                                           parts.engine.RunProbe(asked.health_set(), asked.name(),
+                                                                 std::move(reply));
+                                         });
   }
   grpc::Status ListProbes(grpc::ServerContext* context, const v1::ListRequest* request,
                           v1::ListProbesResponse* response) override {
     return AskNow(shared_, *context, response,
-                  [this, asked = *request] { return shared_.parts.engine.Probes(asked); });
+                  [asked = *request](const ApiParts& parts) { return parts.engine.Probes(asked); });
   }
   grpc::Status ListMonitors(grpc::ServerContext* context, const v1::ListRequest* request,
                             v1::ListMonitorsResponse* response) override {
-    return AskNow(shared_, *context, response,
-                  [this, asked = *request] { return shared_.parts.engine.Monitors(asked); });
+    return AskNow(shared_, *context, response, [asked = *request](const ApiParts& parts) {
+      return parts.engine.Monitors(asked);
+    });
   }
   grpc::Status ListResponders(grpc::ServerContext* context, const v1::ListRequest* request,
                               v1::ListRespondersResponse* response) override {
-    return AskNow(shared_, *context, response,
-                  [this, asked = *request] { return shared_.parts.engine.Responders(asked); });
+    return AskNow(shared_, *context, response, [asked = *request](const ApiParts& parts) {
+      return parts.engine.Responders(asked);
+    });
   }
   grpc::Status Notify(grpc::ServerContext* context, const v1::NotifyRequest* request,
                       v1::NotifyResponse* response) override {
     v1::NotifyRequest known = *request;
     known.set_user(shared_.Who(*context, request->user()));
-    return AskNow(shared_, *context, response,
-                  [this, asked = std::move(known)]() -> absl::StatusOr<v1::NotifyResponse> {
-                    absl::Status status = shared_.parts.engine.Notify(asked);
-                    if (!status.ok()) return status;
-                    return v1::NotifyResponse();
-                  });
+    return AskNow(
+        shared_, *context, response,
+        [asked = std::move(known)](const ApiParts& parts) -> absl::StatusOr<v1::NotifyResponse> {
+          absl::Status status = parts.engine.Notify(asked);
+          if (!status.ok()) return status;
+          return v1::NotifyResponse();
+        });
   }
 
  private:

@@ -15,23 +15,25 @@ class OverrideService final : public v1::OverrideService::Service {
                    v1::AddOverrideResponse* response) override {
     v1::AddOverrideRequest asked = *request;
     asked.set_user(shared_.Who(*context, request->user()));
-    return AskInto<v1::AddOverrideResponse>(
-        shared_, *context, kAnswerTime, response,
-        [this, asked](auto reply) { shared_.parts.overrides.Add(asked, std::move(reply)); });
+    return AskInto<v1::AddOverrideResponse>(shared_, *context, kAnswerTime, response,
+                                            [asked](const ApiParts& parts, auto reply) {
+                                              parts.overrides.Add(asked, std::move(reply));
+                                            });
   }
   grpc::Status Remove(grpc::ServerContext* context, const v1::RemoveOverrideRequest* request,
                       v1::RemoveOverrideResponse* response) override {
     v1::RemoveOverrideRequest asked = *request;
     asked.set_user(shared_.Who(*context, request->user()));
-    return AskInto<v1::RemoveOverrideResponse>(
-        shared_, *context, kAnswerTime, response,
-        [this, asked](auto reply) { shared_.parts.overrides.Remove(asked, std::move(reply)); });
+    return AskInto<v1::RemoveOverrideResponse>(shared_, *context, kAnswerTime, response,
+                                               [asked](const ApiParts& parts, auto reply) {
+                                                 parts.overrides.Remove(asked, std::move(reply));
+                                               });
   }
   grpc::Status List(grpc::ServerContext* context, const v1::ListOverridesRequest*,
                     v1::ListOverridesResponse* response) override {
     return AskNow(shared_, *context, response,
-                  [this]() -> absl::StatusOr<v1::ListOverridesResponse> {
-                    return shared_.parts.overrides.List();
+                  [](const ApiParts& parts) -> absl::StatusOr<v1::ListOverridesResponse> {
+                    return parts.overrides.List();
                   });
   }
 

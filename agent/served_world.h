@@ -55,9 +55,8 @@ class ServedWorld {
     thread_ = std::thread([this] { loop_.Run(); });
   }
   ~ServedWorld() {
-    server_.reset();
-    loop_.Stop();
-    thread_.join();
+    StopServer();
+    StopLoop();
     overrides_.reset();
     engine_.reset();
     gate_.reset();
@@ -69,6 +68,14 @@ class ServedWorld {
   }
   ServedWorld(const ServedWorld&) = delete;
   ServedWorld& operator=(const ServedWorld&) = delete;
+
+  void StopServer() { server_.reset(); }
+  // Nothing is answered from then on.
+  void StopLoop() {
+    if (!thread_.joinable()) return;
+    loop_.Stop();
+    thread_.join();
+  }
 
   std::string socket() const { return dir_ + "/s.sock"; }
   EventLog& events() { return *events_; }

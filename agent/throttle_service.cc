@@ -29,44 +29,48 @@ struct Decisions {
   }
 };
 
-class ThrottleService final : public v1::ThrottleService::Service {
+class ThrottleService final
+    : public v1::ThrottleService::WithCallbackMethod_CheckThrottle<v1::ThrottleService::Service> {
  public:
   explicit ThrottleService(ApiShared& shared) : shared_(shared) {}
   grpc::Status GetThrottleState(grpc::ServerContext* context,
                                 const v1::GetThrottleStateRequest* request,
                                 v1::GetThrottleStateResponse* response) override {
     return AskInto<v1::GetThrottleStateResponse>(
-        shared_, *context, kAnswerTime, response, [this, asked = *request](auto reply) {
-          shared_.parts.engine.ThrottleState(asked, std::move(reply));
+        shared_, *context, kAnswerTime, response,
+        [asked = *request](const ApiParts& parts, auto reply) {
+          parts.engine.ThrottleState(asked, std::move(reply));
         });
   }
   grpc::Status ListServers(grpc::ServerContext* context, const v1::ListServersRequest*,
                            v1::ListServersResponse* response) override {
     return AskInto<v1::ListServersResponse>(
         shared_, *context, kAnswerTime, response,
-        [this](auto reply) { shared_.parts.engine.ListServers(std::move(reply)); });
+        [](const ApiParts& parts, auto reply) { parts.engine.ListServers(std::move(reply)); });
   }
   grpc::Status ForgetServer(grpc::ServerContext* context, const v1::ForgetServerRequest* request,
                             v1::ForgetServerResponse* response) override {
     v1::ForgetServerRequest asked = *request;
     asked.set_user(shared_.Who(*context, request->user()));
-    return AskInto<v1::ForgetServerResponse>(
-        shared_, *context, kAnswerTime, response,
-        [this, asked](auto reply) { shared_.parts.engine.ForgetServer(asked, std::move(reply)); });
+    return AskInto<v1::ForgetServerResponse>(shared_, *context, kAnswerTime, response,
+                                             [asked](const ApiParts& parts, auto reply) {
+                                               parts.engine.ForgetServer(asked, std::move(reply));
+                                             });
   }
-  grpc::Status CheckThrottle(grpc::ServerContext* context, const v1::CheckThrottleRequest* request,
-                             v1::CheckThrottleResponse* response) override {
-    return AskInto<v1::CheckThrottleResponse>(
-        shared_, *context, kAnswerTime, response, [this, asked = *request](auto reply) {
-          shared_.parts.engine.CheckThrottle(asked, std::move(reply));
+  grpc::ServerUnaryReactor* CheckThrottle(grpc::CallbackServerContext* context,
+                                          const v1::CheckThrottleRequest* request,
+                                          v1::CheckThrottleResponse* response) override {
+    return AskWithoutWaiting<v1::CheckThrottleResponse>(
+        shared_, *context, response, [asked = *request](const ApiParts& parts, auto reply) {
+          parts.engine.CheckThrottle(asked, std::move(reply));
         });
   }
   grpc::Status ListThrottleConfig(grpc::ServerContext* context,
                                   const v1::ListThrottleConfigRequest*,
                                   v1::ListThrottleConfigResponse* response) override {
     return AskNow(shared_, *context, response,
-                  [this]() -> absl::StatusOr<v1::ListThrottleConfigResponse> {
-                    return shared_.parts.engine.ThrottleConfig();
+                  [](const ApiParts& parts) -> absl::StatusOr<v1::ListThrottleConfigResponse> {
+                    return parts.engine.ThrottleConfig();
                   });
   }
   grpc::Status WatchDecisions(grpc::ServerContext* context,
@@ -91,7 +95,7 @@ class ThrottleService final : public v1::ThrottleService::Service {
       // Not by the time of now: a clock that is set back would hide what comes.
       v1::QueryEventsRequest last = follow.request;
       last.set_limit(1);
-      const auto newest = shared_.parts.reader.Query(last);
+      const auto newest = shared_.parts->reader.Query(last);
       if (!newest.ok()) return ToGrpc(newest.status());
       if (!newest->empty()) decisions.after = newest->back().record_id();
     }

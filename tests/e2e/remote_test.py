@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from certificates import Authority, free_port, remote
@@ -147,6 +148,17 @@ class RemoteTest(unittest.TestCase):
         self.agent.write("salve.textproto", settings.replace("OPERATOR", "ADMIN"))
         self.agent.ctl("config", "reload")
         self.assertEqual(self.ctl(self.operator, "config", "reload")[0], 0)
+
+        # A stream that runs loses its role too.
+        with subprocess.Popen(
+                [SALVECTL, "--server", f"localhost:{self.port}", "--ca", self.servers.certificate,
+                 "--cert", self.viewer[0], "--key", self.viewer[1], "throttle", "watch"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as watcher:
+            time.sleep(0.5)
+            self.agent.write("salve.textproto", settings.replace("view.example", "none.example"))
+            self.agent.ctl("config", "reload")
+            self.assertEqual(watcher.wait(10), 5)
+            self.assertIn("no role here", watcher.stderr.read())
 
         self.agent.write("salve.textproto", 'boot_grace: "0s"')
         self.agent.ctl("config", "reload")
