@@ -4,8 +4,10 @@
 
 #include <utility>
 
+#include "base/host.h"
 #include "base/status_macros.h"
 #include "config/loader.h"
+#include "config/override_xml.h"
 #include "monitors/rule.h"
 #include "probes/registry.h"
 #include "responders/action.h"
@@ -35,6 +37,14 @@ absl::StatusOr<CheckedConfiguration> ReadConfiguration(const std::string& dir) {
     ASSIGN_OR_RETURN(checked.policy, ReadPolicyFile(checked.configuration.throttle_policy_file));
   }
   return checked;
+}
+
+absl::Status CheckConfigurationFolder(const std::string& dir) {
+  RETURN_IF_ERROR(ReadConfiguration(dir).status());
+  const std::string path = dir + "/global-overrides.xml";
+  const absl::StatusOr<std::string> text = ReadFile(path, kOverridesBytesMax + 1);
+  if (!text.ok()) return absl::IsNotFound(text.status()) ? absl::OkStatus() : text.status();
+  return ParseOverrides(*text, path).status();
 }
 
 }  // namespace salve

@@ -22,6 +22,11 @@ struct CheckedConfiguration {
 //   kPermissionDenied: the folder or a file can't be read.
 absl::StatusOr<CheckedConfiguration> ReadConfiguration(const std::string& dir);
 
+// What `salved --check` and `salvectl config check` say: the same, and DIR/global-overrides.xml as
+// far as it can be checked without the server: the running agent refuses a faulty one, but nothing
+// else with it. Errors: as ReadConfiguration.
+absl::Status CheckConfigurationFolder(const std::string& dir);
+
 // The checks of all kinds.
 KindChecks ChecksOfAllKinds();
 

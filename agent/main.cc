@@ -28,9 +28,9 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (check) {
-    const auto checked = salve::ReadConfiguration(options.config_dir);
+    const absl::Status checked = salve::CheckConfigurationFolder(options.config_dir);
     if (checked.ok()) return 0;
-    std::cerr << checked.status().message() << "\n";
+    std::cerr << checked.message() << "\n";
     return 2;
   }
   return salve::RunDaemon(options);

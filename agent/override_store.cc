@@ -171,31 +171,30 @@ void OverrideStore::Tick() {
 
 void OverrideStore::LookAtFiles() {
   if (std::exchange(looking_, true)) return;  // The worker is slow: one look at a time.
-  std::vector<std::pair<Kept*, std::string>> files;
+  struct Look {
+    Kept* kept;
+    std::string file, copy, stamp;
+  };
+  std::vector<Look> looks;
   for (const auto& kept : kept_) {
-    if (!kept->is_shared) files.emplace_back(kept.get(), kept->file);
+    if (!kept->is_shared) looks.push_back({kept.get(), kept->file, kept->copy, kept->stamp});
   }
-  std::vector<std::string> stamps;
-  std::vector<std::string> copies;
-  for (const auto& [kept, file] : files) {
-    stamps.push_back(kept->stamp);
-    copies.push_back(kept->copy);
-  }
-  worker_.Post([this, alive = alive_, &loop = loop_, files, stamps, copies] {
-    std::vector<std::pair<Kept*, Seen>> looks;
-    for (size_t i = 0; i < files.size(); ++i) {
-      Seen seen{.stamp = StampOf(files[i].second), .missing = false, .set = Set()};
-      if (seen.stamp == stamps[i]) continue;
-      const absl::StatusOr<std::string> text = ReadOverridesFile(files[i].second);
+  worker_.Post([this, alive = alive_, &loop = loop_, looks = std::move(looks)] {
+    std::vector<std::pair<Kept*, Seen>> changed;
+    for (const Look& look : looks) {
+      Seen seen{.stamp = StampOf(look.file), .missing = false, .set = Set()};
+      if (seen.stamp == look.stamp) continue;
+      const absl::StatusOr<std::string> text = ReadOverridesFile(look.file);
       seen.missing = text.ok() && text->empty();
-      seen.set =
-          text.ok() ? ParseOverrides(*text, files[i].second) : absl::StatusOr<Set>(text.status());
-      looks.emplace_back(files[i].first, std::move(seen));
+      seen.set = text.ok() ? ParseOverrides(*text, look.file) : absl::StatusOr<Set>(text.status());
+      // What is missing may only be so for a moment.
+      if (seen.set.ok() && !seen.missing) WriteCopy(look.copy, *text);
+      changed.emplace_back(look.kept, std::move(seen));
     }
-    loop.Post([this, alive, looks = std::move(looks)]() mutable {
+    loop.Post([this, alive, changed = std::move(changed)]() mutable {
       if (!*alive) return;
       looking_ = false;
-      for (auto& [kept, seen] : looks) OnLook(*kept, std::move(seen));
+      for (auto& [kept, seen] : changed) OnLook(*kept, std::move(seen));
     });
   });
 }
@@ -209,6 +208,7 @@ void OverrideStore::OnLook(Kept& kept, Seen seen) {
   kept.stamp = seen.stamp;
   if (!seen.set.ok()) return Reject(kept, std::string(seen.set.status().message()));
   kept.fault.clear();
+  if (seen.missing) KeepCopy(kept, "");
   TakeUp(kept, *std::move(seen.set), kept.name());
 }
 

@@ -209,6 +209,18 @@ TEST_F(OverrideStoreTest, AFaultyFileAtTheStartLeavesTheLastGoodInForce) {
   EXPECT_EQ(news_.back().kind, Kind::kRejectedFile);
 }
 
+TEST_F(OverrideStoreTest, TheLastGoodMayBeAnEditedOneAndOutlivesAnEmptyMoment) {
+  Open();
+  Write("overrides.xml", OverridesXml({Of("Ping", "3m", absl::Hours(1))}));
+  loop_.RunFor(absl::Seconds(1));
+  std::ofstream(Path("overrides.xml")) << "";
+  loop_.RunFor(kOverrideLookInterval);
+  std::ofstream(Path("overrides.xml")) << "nonsense";
+  loop_.RunFor(absl::Seconds(1));
+  Open();
+  EXPECT_THAT(Alive(), ElementsAre("local Ping=3m"));
+}
+
 TEST_F(OverrideStoreTest, AFileThatIsBeingWrittenIsWaitedFor) {
   Open();
   ASSERT_TRUE(Add(OverrideScope::kLocal, Of("Ping", "1m", absl::Hours(1))).ok());

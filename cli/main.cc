@@ -56,8 +56,6 @@ int main(int argc, char** argv) {
   world.user = UserName();
   world.version = SALVE_VERSION;
   world.watch_interrupt = WatchInterrupt;
-  world.check_configuration = [](const std::string& dir) {
-    return salve::ReadConfiguration(dir).status();
-  };
+  world.check_configuration = salve::CheckConfigurationFolder;
   return salve::RunSalvectl({argv + 1, argv + argc}, std::cout, std::cerr, world);
 }

@@ -201,6 +201,7 @@ class FileTest(unittest.TestCase):
         with start() as agent:
             agent.write("global-overrides.xml", override_xml(90))
             self.within_a_second(lambda: self.value(agent) == (90, "global override"), "global")
+            self.assertEqual(agent.ctl("config", "check", agent.dir).returncode, 0)
             add(agent, SEARCH, LOCAL_MINIMUM, "240", "--duration", "00.00:00:02")
             self.assertEqual(self.value(agent), (240, "local override"))
             listed = {one["Scope"]: one for one in agent.json("override", "list")["Overrides"]}
@@ -208,6 +209,10 @@ class FileTest(unittest.TestCase):
             agent.wait_for(lambda: self.value(agent) == (90, "global override"), timeout=5,
                            what="the end of the local one")
             self.assertIn(3, agent.event_ids("Overrides"))
+            agent.write("global-overrides.xml", "<MonitoringOverrides>")
+            checked = agent.ctl("config", "check", agent.dir, check=False)
+            self.assertEqual(checked.returncode, 2)
+            self.assertRegex(checked.stderr, "global-overrides.xml:1:[0-9]+:")
 
 
 class CrashTest(unittest.TestCase):
