@@ -60,8 +60,8 @@ void CountPrefix(RequestOp& op, const std::string& prefix) {
   op.mutable_request_range()->set_count_only(true);
 }
 // A running key and, with '/' after it, what stands below.
-void DeleteWithBelow(TxnRequest& txn, const std::string& key) {
-  auto& range = *txn.add_success()->mutable_request_delete_range();
+void DeleteWithBelow(RequestOp& op, const std::string& key) {
+  auto& range = *op.mutable_request_delete_range();
   range.set_key(key);
   range.set_range_end(PrefixEnd(key + "/"));
 }
@@ -171,6 +171,7 @@ class EtcdCoordinator final : public Coordinator {
     int tries = 0;
     bool sent = false;      // A reservation may have reached etcd.
     bool repeated = false;  // More than one may have.
+    group::Attempt value;   // What its key holds, the same in every try.
     bool answered = false;
   };
   using QuestionPtr = std::shared_ptr<Question>;
@@ -424,13 +425,16 @@ class EtcdCoordinator final : public Coordinator {
     if (ask->answered) return;
     const Attempt& attempt = ask->request.attempt;
     if (++ask->tries > kTriesMax) return Unavailable(ask, "etcd's answers make no progress");
-    const Instant now = loop_.Now();
-    group::Attempt value = ValueOf(attempt);
-    *value.mutable_asked() = GroupTimestamp(time_.Earliest(now));
-    *value.mutable_start() = GroupTimestamp(time_.Latest(now));
-    *value.mutable_deadline() = GroupTimestamp(time_.Latest(now) + attempt.timeout);
-    value.mutable_limits()->set_minimum_minutes(ask->request.limits.group_minimum_minutes);
-    value.mutable_limits()->set_max_in_a_day(ask->request.limits.group_max_in_day);
+    group::Attempt& value = ask->value;
+    if (ask->tries == 1) {
+      const Instant now = loop_.Now();
+      value = ValueOf(attempt);
+      *value.mutable_asked() = GroupTimestamp(time_.Earliest(now));
+      *value.mutable_start() = GroupTimestamp(time_.Latest(now));
+      *value.mutable_deadline() = GroupTimestamp(time_.Latest(now) + attempt.timeout);
+      value.mutable_limits()->set_minimum_minutes(ask->request.limits.group_minimum_minutes);
+      value.mutable_limits()->set_max_in_a_day(ask->request.limits.group_max_in_day);
+    }
     group::Running running;
     running.set_server(options_.server);
     running.set_boot_id(options_.boot_id);
@@ -481,7 +485,7 @@ class EtcdCoordinator final : public Coordinator {
     if (verdict.passed) {
       granted_[attempt.id] = {own->value, 0};
     } else {
-      Withdraw(attempt, ask->repeated);
+      Withdraw(ask, ask->repeated);
       verdict.retry_spread = Spread(verdict.retry_in);
       if (verdict.recovery_in_progress) {
         WatchRunning(attempt, verdict, answer.response.header().revision());
@@ -533,7 +537,7 @@ class EtcdCoordinator final : public Coordinator {
   void Unavailable(const QuestionPtr& ask, absl::string_view why) {
     if (ask->answered) return;
     ask->answered = true;
-    if (ask->sent) Withdraw(ask->request.attempt, /*may_arrive_late=*/true);
+    if (ask->sent) Withdraw(ask, /*may_arrive_late=*/true);
     GroupVerdict verdict;
     verdict.passed = false;
     verdict.failed = {::salve::Check::kGroupUnavailable};
@@ -617,25 +621,28 @@ class EtcdCoordinator final : public Coordinator {
   }
 
   // Takes back a reservation that was refused, or whose answer never came. When a copy of it may
-  // still arrive, a mark stays at its key, so that it finds the key taken.
-  void Withdraw(const Attempt& attempt, bool may_arrive_late) {
+  // still arrive, a mark stays at its key, so that it finds the key taken. Each change of an
+  // attempt's key is made once, however often it is sent: its revision is part of the history.
+  void Withdraw(const QuestionPtr& ask, bool may_arrive_late) {
+    const Attempt& attempt = ask->request.attempt;
     const std::string key = keys_.attempts(attempt.action, attempt.resource) + attempt.id;
-    const std::string mark = keys_.running(attempt.action, attempt.resource) + attempt.id;
-    group::Attempt value = ValueOf(attempt);
-    value.set_withdrawn(true);
-    AddDuty(attempt.id, [this, key, mark, value, may_arrive_late]() -> std::optional<TxnRequest> {
-      TxnRequest txn;
-      if (may_arrive_late) {
-        if (!time_.IsFresh(loop_.Now())) return std::nullopt;
-        group::Attempt dated = value;
-        *dated.mutable_asked() = GroupTimestamp(time_.Latest(loop_.Now()));
-        Put(*txn.add_success(), key, GroupJson(dated));
-      } else {
-        DeleteKey(txn, key);
-      }
-      DeleteWithBelow(txn, mark);
-      return txn;
-    });
+    const std::string running = keys_.running(attempt.action, attempt.resource) + attempt.id;
+    group::Attempt mark = ask->value;
+    mark.set_withdrawn(true);
+    TxnRequest txn;
+    if (may_arrive_late) {
+      CompareKey(txn, Compare::CREATE, key).set_create_revision(0);
+      Put(*txn.add_success(), key, GroupJson(mark));
+      TxnRequest& arrived = *txn.add_failure()->mutable_request_txn();
+      CompareKey(arrived, Compare::VALUE, key).set_value(GroupJson(ask->value));
+      Put(*arrived.add_success(), key, GroupJson(mark));
+      DeleteWithBelow(*txn.add_failure(), running);
+    } else {
+      // It was refused, so that it never counted for anybody.
+      DeleteKey(txn, key);
+      DeleteWithBelow(*txn.add_success(), running);
+    }
+    AddDuty(attempt.id, [txn] { return txn; });
   }
 
   // Puts down an attempt that is not checked, for others to count. It goes by itself after a day.
@@ -697,8 +704,12 @@ class EtcdCoordinator final : public Coordinator {
           *value.mutable_end() = GroupTimestamp(time_.Latest(now) - (now - at) - age);
           value.set_result(result);
           TxnRequest txn;
+          // Once: a copy that comes later must not move its revision.
+          CompareKey(txn, Compare::VERSION, key).set_version(1);
           Put(*txn.add_success(), key, GroupJson(value), lease);
-          DeleteWithBelow(txn, mark);
+          for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
+            DeleteWithBelow(*ops->Add(), mark);
+          }
           return txn;
         },
         [this, id = attempt.id](const EtcdTxn&) { granted_.erase(id); });
@@ -720,10 +731,11 @@ class EtcdCoordinator final : public Coordinator {
               range.kvs_size() > 0 && ParseGroupJson(range.kvs(0).value(), value).ok();
           const int64_t lease = there ? range.kvs(0).lease() : 0;
           AddDuty(id + "/end",
-                  [this, key, mark, age, result, at, value, there,
-                   lease]() -> std::optional<TxnRequest> {
+                  [this, key, mark, age, result, at, value, there, lease,
+                   seen = there ? range.kvs(0).mod_revision() : 0]() -> std::optional<TxnRequest> {
                     TxnRequest txn;
                     const Instant now = loop_.Now();
+                    CompareKey(txn, Compare::MOD, key).set_mod_revision(seen);
                     if (there && !value.has_end() && !value.withdrawn()) {
                       if (!time_.IsFresh(now)) return std::nullopt;
                       group::Attempt ended = value;
@@ -731,7 +743,9 @@ class EtcdCoordinator final : public Coordinator {
                       ended.set_result(result);
                       Put(*txn.add_success(), key, GroupJson(ended), lease);
                     }
-                    DeleteWithBelow(txn, mark);
+                    for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
+                      DeleteWithBelow(*ops->Add(), mark);
+                    }
                     return txn;
                   });
         });

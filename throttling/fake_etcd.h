@@ -41,11 +41,9 @@ class FakeEtcd {
                                        [this](const auto& compare) { return Holds(compare); }));
     std::vector<etcdserverpb::Event> events;
     const auto& ops = response.succeeded() ? request.success() : request.failure();
-    const bool writes =
-        std::any_of(ops.begin(), ops.end(), [](const auto& op) { return !op.has_request_range(); });
     const int64_t before = revision_;
     for (const auto& op : ops) Do(op, events, *response.add_responses());
-    ++(writes ? transactions : reads);
+    ++(events.empty() ? reads : transactions);
     if (!events.empty()) revision_ = before + 1;
     response.mutable_header()->set_revision(revision_);
     largest_answer = std::max(largest_answer, response.ByteSizeLong());
@@ -138,6 +136,14 @@ class FakeEtcd {
         ++deleted;
       }
       out.mutable_response_delete_range()->set_deleted(deleted);
+    } else if (op.has_request_txn()) {
+      const auto& txn = op.request_txn();
+      auto& answer = *out.mutable_response_txn();
+      answer.set_succeeded(std::all_of(txn.compare().begin(), txn.compare().end(),
+                                       [this](const auto& compare) { return Holds(compare); }));
+      for (const auto& one : answer.succeeded() ? txn.success() : txn.failure()) {
+        Do(one, events, *answer.add_responses());
+      }
     } else {
       const auto& range = op.request_range();
       auto& answer = *out.mutable_response_range();

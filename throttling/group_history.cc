@@ -166,6 +166,7 @@ absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
     const group::Attempt& value = entry.value;
     entry.created = kv.create_revision();
     entry.changed = kv.mod_revision();
+    entry.ghost = value.withdrawn() && entry.changed == entry.created;
     Attempt& attempt = entry.attempt;
     attempt.id = entry.key.substr(entry.key.rfind('/') + 1);
     entry.held = held.contains(attempt.id);
@@ -185,7 +186,7 @@ absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
   std::sort(history.entries_.begin(), history.entries_.end(),
             [](const Entry& a, const Entry& b) { return a.created < b.created; });
   for (Entry& entry : history.entries_) {
-    if (entry.value.withdrawn()) continue;
+    if (entry.ghost) continue;
     // What was finished, or asked no one, has run. Of the others the limits tell, as they did to
     // the asker itself: all that it saw is before it in this history.
     if (entry.value.has_end() || !entry.value.has_limits()) {
@@ -199,11 +200,14 @@ absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
   return history;
 }
 
-std::vector<const GroupHistory::Entry*> GroupHistory::CountingBefore(int64_t revision) const {
+std::vector<const GroupHistory::Entry*> GroupHistory::CountingFor(int64_t revision) const {
   std::vector<const Entry*> counting;
   for (const Entry& entry : entries_) {
     if (entry.created >= revision) break;
-    if (entry.counts) counting.push_back(&entry);
+    // Who was judged while it stood must not be judged otherwise when it is gone: two servers
+    // would come to two verdicts (tests/model/reserve.pml, -DFORGETS).
+    const bool gone = entry.value.withdrawn() && entry.changed < revision;
+    if (entry.counts && !gone) counting.push_back(&entry);
   }
   return counting;
 }
@@ -212,7 +216,7 @@ GroupVerdict GroupHistory::Judge(const GroupQuestion& question) const {
   GroupVerdict verdict;
   KeyHistory line;
   FailedCheck running = {Check::kGroupRecoveryInProgress, -1, 0, {}, absl::ZeroDuration()};
-  for (const Entry* entry : CountingBefore(question.revision)) {
+  for (const Entry* entry : CountingFor(question.revision)) {
     const absl::Time start = TimeOf(entry->value.start());
     const absl::Time deadline = TimeOf(entry->value.deadline());
     // The asker saw it as it was at its own revision.
@@ -249,8 +253,8 @@ const GroupHistory::Entry* GroupHistory::Find(absl::string_view id) const {
 
 std::vector<Attempt> GroupHistory::Counting() const {
   std::vector<Attempt> counting;
-  for (const Entry& entry : entries_) {
-    if (entry.counts) counting.push_back(entry.attempt);
+  for (const Entry* entry : CountingFor(std::numeric_limits<int64_t>::max())) {
+    counting.push_back(entry->attempt);
   }
   return counting;
 }
@@ -265,13 +269,13 @@ std::vector<std::string> GroupHistory::Stale(absl::Time now) const {
     const group::Attempt& value = entry.value;
     kept = std::max(kept, absl::Minutes(value.limits().minimum_minutes()));
     const absl::Time asked = TimeOf(value.asked());
+    if (value.withdrawn()) continue;
     if (!entry.counts) {
-      const absl::Duration wait = value.withdrawn() ? kWithdrawnKept : kRefusedKept;
-      if (now - asked <= wait || stale.size() >= kStaleMax) {
-        refused_remain |= !value.withdrawn();
-        continue;
+      if (now - asked > kRefusedKept && stale.size() < kStaleMax) {
+        stale.push_back(entry.key);
+      } else {
+        refused_remain = true;
       }
-      stale.push_back(entry.key);
       continue;
     }
     const absl::Time t = value.has_end() ? TimeOf(value.end()) : TimeOf(value.deadline());
@@ -280,6 +284,12 @@ std::vector<std::string> GroupHistory::Stale(absl::Time now) const {
   }
   // A refused one whose reason is pruned would look allowed: it goes first, then its reasons.
   if (refused_remain) return stale;
+  for (const Entry& entry : entries_) {
+    if (stale.size() >= kStaleMax) break;
+    if (entry.value.withdrawn() && now - TimeOf(entry.value.asked()) > kWithdrawnKept) {
+      stale.push_back(entry.key);
+    }
+  }
   for (const auto& [t, entry] : old) {
     if (stale.size() >= kStaleMax) break;
     if (t < youngest && now - t > kept + kPruneMargin) stale.push_back(entry->key);

@@ -83,8 +83,10 @@ class GroupHistory {
     Attempt attempt;  // The same for people.
     int64_t created = 0;
     int64_t changed = 0;
-    bool held = false;    // Its running key lives under a lease.
-    bool counts = false;  // It ran, or may have, or may still.
+    bool held = false;   // Its running key lives under a lease.
+    bool ghost = false;  // Was withdrawn before it arrived: it never counted for anybody.
+    bool counts =
+        false;  // It ran, or may have, or may still; or might have, before it was withdrawn.
     std::string key;
   };
   const Entry* Find(absl::string_view id) const;
@@ -97,7 +99,8 @@ class GroupHistory {
   std::vector<std::string> Stale(absl::Time now) const;
 
  private:
-  std::vector<const Entry*> CountingBefore(int64_t revision) const;
+  // As an attempt of this create revision saw them.
+  std::vector<const Entry*> CountingFor(int64_t revision) const;
 
   std::vector<Entry> entries_;  // By `created`.
 };

@@ -182,6 +182,27 @@ TEST_F(GroupHistoryTest, AWithdrawnOneCountsNothing) {
   EXPECT_TRUE(Judge(60, 1).passed);
 }
 
+// The model found it: two servers acted at once, because one that was refused while an attempt
+// stood was judged anew when that was taken back.
+TEST_F(GroupHistoryTest, AVerdictStaysWhenWhatItSawIsTakenBack) {
+  Reserve({.id = "1", .server = "a", .day = 2});  // Runs, for all that is known.
+  Reserve({.id = "2", .server = "b", .day = 2});
+  EXPECT_FALSE(JudgeOwn("2").passed);
+  Withdraw("1");
+  EXPECT_FALSE(JudgeOwn("2").passed);
+  Reserve({.id = "3", .server = "c", .day = 2});  // Came later: sees neither.
+  EXPECT_TRUE(JudgeOwn("3").passed);
+  EXPECT_EQ(JudgeOwn("3").total_in_day, 0);
+}
+
+TEST_F(GroupHistoryTest, AMarkThatCameBeforeItsAttemptNeverCounted) {
+  Reserve({.id = "1", .server = "a", .day = 1});
+  Withdraw("1");
+  KeyOf("1").set_create_revision(revision_);
+  Reserve({.id = "2", .server = "b", .day = 1});
+  EXPECT_TRUE(JudgeOwn("2").passed);
+}
+
 TEST_F(GroupHistoryTest, AnUncheckedOneCounts) {
   Reserve({.id = "1", .checked = false});
   EXPECT_FALSE(Judge(-1, 1, "a").passed);
