@@ -337,10 +337,11 @@ absl::StatusOr<std::vector<ActionRequest>> Engine::ThrottledKeys(
     others[{key.action, absl::AsciiStrToLower(key.resource)}] = key.resource;
   }
   std::vector<ActionRequest> requests;
+  requests.reserve(monitors_.size() + others.size());
   for (const auto& [name, item] : monitors_) {
     for (size_t i = 0; i < item->responders.size(); ++i) {
-      const std::string resource = item->responders[i].action->resource();
-      if (!request.resource().empty() && !absl::EqualsIgnoreCase(resource, request.resource())) {
+      if (!request.resource().empty() &&
+          !absl::EqualsIgnoreCase(item->responders[i].action->resource(), request.resource())) {
         continue;
       }
       ActionRequest ask = RequestOf(*item, i);
@@ -376,6 +377,7 @@ void Engine::ThrottleState(const v1::GetThrottleStateRequest& request,
   const size_t end = std::min(requests->size(), begin + size);
   if (end < requests->size()) response.set_next_page_token(absl::StrCat(end));
   if (!request.with_group()) {
+    response.mutable_entries()->Reserve(static_cast<int>(end - std::min(begin, end)));
     for (size_t i = begin; i < end; ++i) {
       const ActionRequest& ask = (*requests)[i];
       *response.add_entries() = ThrottleEntryProto(ask, parts_.gate.DryCheckLocal(ask),

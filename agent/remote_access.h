@@ -16,6 +16,8 @@
 
 namespace salve {
 
+class ThreadWorker;
+
 class RemoteAccess {
  public:
   // Files are looked at, and what did not work is tried, so often.
@@ -56,7 +58,7 @@ class RemoteAccess {
   std::string trouble_;
   TimerId timer_ = TimerId::kNone;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::unique_ptr<class ThreadWorker> worker_;
+  std::unique_ptr<ThreadWorker> worker_;
 };
 
 }  // namespace salve
