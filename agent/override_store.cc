@@ -240,6 +240,13 @@ void OverrideStore::KeepCopy(const Kept& kept, std::string text) {
 // ---------------------------------------------------------------------------------------------
 // Changing.
 
+absl::Status OverrideStore::CheckScope(OverrideScope scope) const {
+  if (scope == OverrideScope::kLocal || options_.shared != nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("without a coordinator that servers share, global overrides are in ",
+                   options_.global_file, " of each server: distribute that file instead"));
+}
+
 void OverrideStore::Add(OverrideScope scope, Override override, AddDone done) {
   auto replaced = std::make_shared<std::optional<Override>>();
   const std::string who = override.created_by;
@@ -307,11 +314,7 @@ void OverrideStore::Write(OverrideScope scope, std::string who, Change change,
   if (kept.is_shared) {
     return WriteShared(kept, std::move(who), std::move(change), std::move(done), kSharedTries);
   }
-  if (scope == OverrideScope::kGlobal) {
-    return done(absl::FailedPreconditionError(
-        absl::StrCat("without a coordinator that servers share, global overrides are in ",
-                     kept.file, " of each server: distribute that file instead")));
-  }
+  if (absl::Status status = CheckScope(scope); !status.ok()) return done(status);
   WriteFile(kept, std::move(who), std::move(change), std::move(done));
 }
 

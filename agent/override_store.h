@@ -72,6 +72,10 @@ class OverrideStore {
   // What is wrong with files that are refused now.
   std::vector<std::string> faults() const;
 
+  // Whether overrides of this scope can be changed here at all. Errors: kFailedPrecondition: global
+  // ones are in a file that others distribute.
+  absl::Status CheckScope(OverrideScope scope) const;
+
   // Adds, or replaces one with the same key; calls `done` once, when it is kept and on_change has
   // been called. `done` gets the one that was replaced.
   // Errors of `done`: kFailedPrecondition: global ones are in a file, or the file that is there

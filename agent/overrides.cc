@@ -116,6 +116,8 @@ void Overrides::Add(const v1::AddOverrideRequest& request,
                     std::function<void(absl::StatusOr<v1::AddOverrideResponse>)> done) {
   absl::StatusOr<ScopedOverride> read = Read(request);
   if (!read.ok()) return done(read.status());
+  // A dry run, too, must say that it could not be done.
+  if (absl::Status status = store_.CheckScope(read->scope); !status.ok()) return done(status);
   v1::AddOverrideResponse response;
   const OverrideSet then = With(*read);
   Engine::OverridePreview preview = parts_.engine.PreviewLast(then);

@@ -249,6 +249,10 @@ TEST_F(OverridesTest, WhatIsWrongIsRefusedAndNothingIsWritten) {
   EXPECT_EQ(Refusal(unchecked).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Refusal(Request("Responder", "Search\\Restart", kLocalMinimum, "1", "global")).code(),
             absl::StatusCode::kFailedPrecondition);
+  v1::AddOverrideRequest dry =
+      Request("Responder", "Search\\Restart", kLocalMinimum, "1", "global");
+  dry.set_dry_run(true);
+  EXPECT_EQ(Refusal(dry).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(overrides_->List().overrides(), SizeIs(0));
   EXPECT_FALSE(ReadFile(world_.dir() + "/overrides.xml").ok());
 }
