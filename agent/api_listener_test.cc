@@ -106,6 +106,8 @@ grpc::Status CallBytes(const std::shared_ptr<grpc::Channel>& channel, const char
 }
 
 constexpr char kHealthCheck[] = "/grpc.health.v1.Health/Check";
+constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+constexpr char kListServices[] = "\x3a\x01*";  // list_services: "*"
 
 class SocketListenerTest : public testing::Test {
  protected:
@@ -155,10 +157,11 @@ TEST_F(SocketListenerTest, AnAdminsSocketRefusesNothingAndNamesTheUser) {
   EXPECT_EQ(info.server(), "s.sock:ada");
 }
 
-TEST_F(SocketListenerTest, HealthAndUnknownMethodsAreAnswered) {
+TEST_F(SocketListenerTest, HealthReflectionAndUnknownMethodsAreAnswered) {
   Serve(Role::kOperator);
 
   EXPECT_TRUE(CallBytes(Channel(), kHealthCheck).ok());
+  EXPECT_TRUE(CallBytes(Channel(), kReflection, kListServices).ok());
   EXPECT_EQ(CallBytes(Channel(), "/salve.v1.AgentService/Nothing").error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
 }
@@ -251,6 +254,8 @@ TEST_F(RemoteListenerTest, ACertificatesNamesGiveTheRole) {
 
   const auto viewer = ChannelOf("DNS:www.example.org");
   EXPECT_TRUE(GetInfo(viewer).ok());
+  EXPECT_TRUE(CallBytes(viewer, kHealthCheck).ok());
+  EXPECT_TRUE(CallBytes(viewer, kReflection, kListServices).ok());
   const grpc::Status refused = Reload(viewer);
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(refused.error_message(), "this needs the role admin; CN=ada is viewer");
@@ -277,9 +282,8 @@ TEST_F(RemoteListenerTest, WithoutACertificateNoServiceAnswers) {
   Serve();
 
   const auto channel = WithoutCertificate();
-  for (const char* method :
-       {"/salve.v1.AgentService/GetInfo", kHealthCheck, "/salve.v1.AgentService/Nothing",
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"}) {
+  for (const char* method : {"/salve.v1.AgentService/GetInfo", kHealthCheck,
+                             "/salve.v1.AgentService/Nothing", kReflection}) {
     EXPECT_EQ(CallBytes(channel, method).error_code(), grpc::StatusCode::UNAUTHENTICATED) << method;
   }
   EXPECT_EQ(service_.calls, 0);
