@@ -66,7 +66,7 @@ TEST_F(ItemFaultsTest, SilentFaultsAreNoticedAndNotTold) {
 TEST_F(ItemFaultsTest, AMissingMemberOfAOneofIsToldWithAllThatMayBe) {
   config::Coordinator coordinator;
   faults_.CheckHasOne(coordinator, "kind");
-  EXPECT_EQ(Errors(), "f:2:3: probe 'P': needs one of local");
+  EXPECT_EQ(Errors(), "f:2:3: probe 'P': needs one of local, etcd");
   coordinator.mutable_local();
   faults_.CheckHasOne(coordinator, "kind");
   EXPECT_EQ(errors_.count(), 1u);

@@ -39,6 +39,7 @@ constexpr absl::Duration kSpreadLeast = absl::Seconds(1);
 constexpr absl::Duration kSpreadOfServer = absl::Milliseconds(5);
 constexpr absl::Duration kCountLeast = absl::Seconds(30);
 constexpr absl::Duration kCountOfServer = absl::Milliseconds(20);  // 50 counts a second in all.
+constexpr absl::Duration kTidyAfter = absl::Milliseconds(100);
 constexpr int kCountedAlwaysMax = 200;
 constexpr int kTriesMax = 5;
 constexpr size_t kWatchesMax = 100;
@@ -55,18 +56,16 @@ void RangePrefix(RequestOp& op, const std::string& prefix, int limit = 0) {
   op.mutable_request_range()->set_range_end(PrefixEnd(prefix));
   op.mutable_request_range()->set_limit(limit);
 }
+void RangeKeys(RequestOp& op, const std::string& prefix) {
+  RangePrefix(op, prefix);
+  op.mutable_request_range()->set_keys_only(true);
+}
 void CountPrefix(RequestOp& op, const std::string& prefix) {
   RangePrefix(op, prefix);
   op.mutable_request_range()->set_count_only(true);
 }
-// A running key and, with '/' after it, what stands below.
-void DeleteWithBelow(RequestOp& op, const std::string& key) {
-  auto& range = *op.mutable_request_delete_range();
-  range.set_key(key);
-  range.set_range_end(PrefixEnd(key + "/"));
-}
-void DeleteKey(TxnRequest& txn, const std::string& key) {
-  txn.add_success()->mutable_request_delete_range()->set_key(key);
+void Delete(RequestOp& op, const std::string& key) {
+  op.mutable_request_delete_range()->set_key(key);
 }
 Compare& CompareKey(TxnRequest& txn, Compare::CompareTarget target, const std::string& key) {
   Compare& compare = *txn.add_compare();
@@ -147,7 +146,7 @@ class EtcdCoordinator final : public Coordinator {
       }
       TxnRequest txn;
       CompareKey(txn, Compare::CREATE, keys_.alive(name)).set_create_revision(0);
-      DeleteKey(txn, keys_.server(name));
+      Delete(*txn.add_success(), keys_.server(name));
       etcd_.Txn(std::move(txn), Deadline(),
                 [name, done = std::move(done)](absl::StatusOr<EtcdTxn> answer) mutable {
                   if (!answer.ok()) return done(answer.status());
@@ -446,11 +445,10 @@ class EtcdCoordinator final : public Coordinator {
     CompareKey(txn, Compare::CREATE, attempts + attempt.id).set_create_revision(0);
     CompareKey(txn, Compare::LEASE, keys_.alive(options_.server)).set_lease(lease_);
     Put(*txn.add_success(), attempts + attempt.id, GroupJson(value));
-    Put(*txn.add_success(), marks + attempt.id, GroupJson(running));
-    Put(*txn.add_success(), marks + attempt.id + "/lease", "", lease_);
+    Put(*txn.add_success(), marks + attempt.id, GroupJson(running), lease_);
     for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
       RangePrefix(*ops->Add(), attempts, GroupHistory::kAttemptsMax);
-      RangePrefix(*ops->Add(), marks);
+      RangeKeys(*ops->Add(), marks);
       CountServers(*ops);
     }
     ask->repeated |= ask->sent;
@@ -466,7 +464,7 @@ class EtcdCoordinator final : public Coordinator {
   void OnReservation(const QuestionPtr& ask, const EtcdTxn& answer) {
     const Attempt& attempt = ask->request.attempt;
     ask->repeated |= answer.repeated;
-    const int lists = answer.response.succeeded() ? 3 : 0;
+    const int lists = answer.response.succeeded() ? 2 : 0;
     TakeCounts(answer, lists + 2);
     absl::StatusOr<GroupHistory> history =
         GroupHistory::Read(attempt.action, RangeOf(answer, lists), RangeOf(answer, lists + 1));
@@ -484,6 +482,7 @@ class EtcdCoordinator final : public Coordinator {
         {options_.server, TimeOf(own->value.asked()), ask->request.limits, own->created});
     if (verdict.passed) {
       granted_[attempt.id] = {own->value, 0};
+      asking_.erase(attempt.id);
     } else {
       Withdraw(ask, ask->repeated);
       verdict.retry_spread = Spread(verdict.retry_in);
@@ -500,7 +499,7 @@ class EtcdCoordinator final : public Coordinator {
     TxnRequest txn;
     RangePrefix(*txn.add_success(), keys_.attempts(attempt.action, attempt.resource),
                 GroupHistory::kAttemptsMax);
-    RangePrefix(*txn.add_success(), keys_.running(attempt.action, attempt.resource));
+    RangeKeys(*txn.add_success(), keys_.running(attempt.action, attempt.resource));
     CountServers(*txn.mutable_success());
     etcd_.Txn(std::move(txn), ask->deadline,
               [this, alive = Alive(), ask](absl::StatusOr<EtcdTxn> answer) {
@@ -527,7 +526,7 @@ class EtcdCoordinator final : public Coordinator {
 
   void Answer(const QuestionPtr& ask, GroupVerdict verdict) {
     ask->answered = true;
-    asking_.erase(ask->request.attempt.id);
+    if (!ask->sent) asking_.erase(ask->request.attempt.id);
     verdict = WithTotals(std::move(verdict));
     verdict.xml = GroupResultXml(ask->request.limits, verdict, loop_.clock().WallNow(), ask->real);
     ask->done(std::move(verdict));
@@ -576,6 +575,7 @@ class EtcdCoordinator final : public Coordinator {
     if (duties_.size() >= kDutiesMax && !duties_.contains(id)) {
       LogError(absl::StrCat("too much waits for etcd: an attempt of the group ", options_.group,
                             " is not marked there; its deadline frees it"));
+      asking_.erase(id);
       return;
     }
     duties_[id] = std::make_shared<Duty>(Duty{std::move(make), std::move(then)});
@@ -636,13 +636,19 @@ class EtcdCoordinator final : public Coordinator {
       TxnRequest& arrived = *txn.add_failure()->mutable_request_txn();
       CompareKey(arrived, Compare::VALUE, key).set_value(GroupJson(ask->value));
       Put(*arrived.add_success(), key, GroupJson(mark));
-      DeleteWithBelow(*txn.add_failure(), running);
+      Delete(*txn.add_failure(), running);
     } else {
       // It was refused, so that it never counted for anybody.
-      DeleteKey(txn, key);
-      DeleteWithBelow(*txn.add_success(), running);
+      Delete(*txn.add_success(), key);
+      Delete(*txn.add_success(), running);
     }
-    AddDuty(attempt.id, [txn] { return txn; });
+    const auto take_back = [this, id = attempt.id, txn] {
+      AddDuty(
+          id, [txn] { return txn; }, [this, id](const EtcdTxn&) { asking_.erase(id); });
+    };
+    if (may_arrive_late) return take_back();
+    // Nobody waits for it: when many are refused at once, their answers go first.
+    After(kTidyAfter + Random(kTidyAfter), take_back);
   }
 
   // Puts down an attempt that is not checked, for others to count. It goes by itself after a day.
@@ -703,12 +709,13 @@ class EtcdCoordinator final : public Coordinator {
           if (lease < 0) return std::nullopt;  // Its beginning is not there yet.
           *value.mutable_end() = GroupTimestamp(time_.Latest(now) - (now - at) - age);
           value.set_result(result);
+          value.set_ran(true);
           TxnRequest txn;
           // Once: a copy that comes later must not move its revision.
           CompareKey(txn, Compare::VERSION, key).set_version(1);
           Put(*txn.add_success(), key, GroupJson(value), lease);
           for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
-            DeleteWithBelow(*ops->Add(), mark);
+            Delete(*ops->Add(), mark);
           }
           return txn;
         },
@@ -716,7 +723,7 @@ class EtcdCoordinator final : public Coordinator {
   }
 
   void FinishKnownToEtcd(const Attempt& attempt, const std::string& key, const std::string& mark,
-                         absl::Duration age, const std::string& result) {
+                         absl::Duration age, const std::string& result, bool ran = true) {
     AddDuty(
         attempt.id,
         [key] {
@@ -724,14 +731,15 @@ class EtcdCoordinator final : public Coordinator {
           txn.add_success()->mutable_request_range()->set_key(key);
           return std::optional(txn);
         },
-        [this, id = attempt.id, key, mark, age, result, at = loop_.Now()](const EtcdTxn& answer) {
+        [this, id = attempt.id, key, mark, age, result, ran,
+         at = loop_.Now()](const EtcdTxn& answer) {
           const auto& range = RangeOf(answer, 0);
           group::Attempt value;
           const bool there =
               range.kvs_size() > 0 && ParseGroupJson(range.kvs(0).value(), value).ok();
           const int64_t lease = there ? range.kvs(0).lease() : 0;
           AddDuty(id + "/end",
-                  [this, key, mark, age, result, at, value, there, lease,
+                  [this, key, mark, age, result, ran, at, value, there, lease,
                    seen = there ? range.kvs(0).mod_revision() : 0]() -> std::optional<TxnRequest> {
                     TxnRequest txn;
                     const Instant now = loop_.Now();
@@ -741,10 +749,11 @@ class EtcdCoordinator final : public Coordinator {
                       group::Attempt ended = value;
                       *ended.mutable_end() = GroupTimestamp(time_.Latest(now) - (now - at) - age);
                       ended.set_result(result);
+                      ended.set_ran(ran);
                       Put(*txn.add_success(), key, GroupJson(ended), lease);
                     }
                     for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
-                      DeleteWithBelow(*ops->Add(), mark);
+                      Delete(*ops->Add(), mark);
                     }
                     return txn;
                   });
@@ -772,7 +781,7 @@ class EtcdCoordinator final : public Coordinator {
 
   void SweepMark(const etcdserverpb::KeyValue& kv) {
     group::Running running;
-    if (absl::EndsWith(kv.key(), "/lease") || !ParseGroupJson(kv.value(), running).ok()) return;
+    if (!ParseGroupJson(kv.value(), running).ok()) return;
     if (running.server() != options_.server) return;
     const std::string key = keys_.AttemptOfRunning(kv.key());
     const std::string id = key.substr(key.rfind('/') + 1);
@@ -783,14 +792,15 @@ class EtcdCoordinator final : public Coordinator {
     attempt.id = id;
     FinishKnownToEtcd(
         attempt, key, kv.key(), known != nullptr ? ledger_.AgeOf(*known) : absl::ZeroDuration(),
-        std::string(AttemptResultName(known != nullptr ? known->result : AttemptResult::kCrashed)));
+        std::string(AttemptResultName(known != nullptr ? known->result : AttemptResult::kCrashed)),
+        /*ran=*/known != nullptr);
   }
 
   void Prune(const GroupHistory& history) {
     const std::vector<std::string> stale = history.Stale(time_.Earliest(loop_.Now()));
     if (stale.empty() || std::exchange(pruning_, true)) return;
     TxnRequest txn;
-    for (const std::string& key : stale) DeleteKey(txn, key);
+    for (const std::string& key : stale) Delete(*txn.add_success(), key);
     etcd_.Txn(std::move(txn), loop_.Now() + kDutyTime,
               [this, alive = Alive()](const absl::StatusOr<EtcdTxn>&) {
                 if (!alive.expired()) pruning_ = false;
@@ -819,12 +829,11 @@ class EtcdCoordinator final : public Coordinator {
     watches_[key] = etcd_.Watch(
         key, PrefixEnd(key), revision,
         [tell, blocking](const etcdserverpb::WatchResponse& response) {
-          const bool freed = std::any_of(
-              response.events().begin(), response.events().end(), [&](const auto& event) {
-                return event.type() == etcdserverpb::Event::DELETE &&
-                       blocking.contains(
-                           std::string(absl::StripSuffix(event.kv().key(), "/lease")));
-              });
+          const bool freed = std::any_of(response.events().begin(), response.events().end(),
+                                         [&](const auto& event) {
+                                           return event.type() == etcdserverpb::Event::DELETE &&
+                                                  blocking.contains(event.kv().key());
+                                         });
           if (freed) tell();
         },
         // Events may have been missed: who asks again sees what is true.
@@ -891,7 +900,8 @@ class EtcdCoordinator final : public Coordinator {
   int servers_compatible_ = 0;
   int unavailable_in_a_row_ = 0;
 
-  std::set<std::string> asking_;  // Attempts whose reservation is under way.
+  // Of this life, in etcd perhaps, and not granted: asked for, or refused and not taken back yet.
+  std::set<std::string> asking_;
   std::map<std::string, Granted>
       granted_;  // By attempt: what its key holds, until its end is there.
   std::map<std::string, std::shared_ptr<Duty>> duties_;

@@ -338,6 +338,37 @@ TEST_F(EtcdCoordinatorTest, WhatItsEarlierLifeLeftIsFreedWhenAnAgentComesBack) {
   EXPECT_EQ(asked->verdict->total_in_day, 1);  // It stays counted.
 }
 
+TEST_F(EtcdCoordinatorTest, ARefusedAttemptOfAnEarlierLifeNeverCounts) {
+  Server& a = Start("a");
+  const auto refused = Ask(a, {true, -1, -1, -1, -1, 0});
+  while (!refused->verdict.has_value()) loop_.RunFor(absl::Milliseconds(1));
+  Crash(a);
+  EXPECT_THAT(Keys("running/"), SizeIs(1));
+  Start("a");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_THAT(Keys("running/"), IsEmpty());
+  EXPECT_TRUE(Reserve(a, kOncePerDay)->verdict->passed);
+}
+
+// Found on a real etcd: the sweep at the start took a refused attempt, whose keys were not taken
+// back yet, for one of an earlier life, and marked it as ended: from then on it counted.
+TEST_F(EtcdCoordinatorTest, TheSweepLeavesWhatThisLifeHasAsked) {
+  Server& a = Start("a", "", /*settle=*/false);
+  a.client->retry_after = absl::Milliseconds(20);
+  while (Keys("alive/").empty()) loop_.RunFor(absl::Milliseconds(1));
+  const auto refused = Ask(a, {true, -1, -1, -1, -1, 0});
+  a.client->lose_answers = 1;  // Of the sweep, which is sent again after the reservation.
+  loop_.RunFor(absl::Milliseconds(10));
+  EXPECT_FALSE(refused->verdict->passed);
+  EXPECT_EQ(a.client->lose_answers, 0);
+  loop_.RunFor(absl::Milliseconds(50));
+  EXPECT_THAT(Keys("running/"), SizeIs(1));
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_THAT(Keys("running/"), IsEmpty());
+  EXPECT_THAT(Keys("attempts/"), IsEmpty());
+  EXPECT_TRUE(Reserve(a, kOncePerDay)->verdict->passed);
+}
+
 TEST_F(EtcdCoordinatorTest, AnEffectThatOutlivedTheAgentKeepsItsSlot) {
   Server& a = Start("a");
   const Limits two = {true, -1, -1, -1, -1, 2};

@@ -154,6 +154,7 @@ class FakeEtcd {
           answer.set_more(true);
         } else {
           *answer.add_kvs() = it->second;
+          if (range.keys_only()) answer.mutable_kvs()->rbegin()->clear_value();
         }
       }
     }

@@ -11,7 +11,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
-#include "google/protobuf/util/json_util.h"
 
 namespace salve {
 namespace {
@@ -46,7 +45,7 @@ Limits LimitsOf(const group::Attempt& value) {
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------
-// Keys and values.
+// Keys.
 
 std::string EscapeKeyPart(absl::string_view text) {
   std::string escaped;
@@ -112,34 +111,6 @@ std::string GroupKeys::AttemptOfRunning(absl::string_view running_key) const {
   return absl::StrCat(root_, "attempts/", absl::StripPrefix(running_key, all_running()));
 }
 
-std::string GroupJson(const google::protobuf::Message& message) {
-  std::string json;
-  // Fails only for values that no timestamp of ours has.
-  const auto status = google::protobuf::util::MessageToJsonString(message, &json);
-  return status.ok() ? json : "{}";
-}
-
-absl::Status ParseGroupJson(absl::string_view json, google::protobuf::Message& message) {
-  google::protobuf::util::JsonParseOptions options;
-  options.ignore_unknown_fields = true;  // A newer agent may say more.
-  const auto status =
-      google::protobuf::util::JsonStringToMessage(std::string(json), &message, options);
-  if (status.ok()) return absl::OkStatus();
-  return absl::DataLossError(std::string(status.message()));
-}
-
-google::protobuf::Timestamp GroupTimestamp(absl::Time time) {
-  google::protobuf::Timestamp timestamp;
-  const int64_t millis = absl::ToUnixMillis(time);
-  timestamp.set_seconds(millis / 1000);
-  timestamp.set_nanos(static_cast<int32_t>(millis % 1000) * 1'000'000);
-  return timestamp;
-}
-
-absl::Time TimeOf(const google::protobuf::Timestamp& timestamp) {
-  return absl::FromUnixSeconds(timestamp.seconds()) + absl::Nanoseconds(timestamp.nanos());
-}
-
 // ---------------------------------------------------------------------------------------------
 // The history.
 
@@ -152,14 +123,13 @@ absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
   }
   absl::flat_hash_set<std::string> held;
   for (const auto& kv : running.kvs()) {
-    absl::string_view key = kv.key();
-    if (absl::ConsumeSuffix(&key, "/lease")) held.emplace(key.substr(key.rfind('/') + 1));
+    held.insert(kv.key().substr(kv.key().rfind('/') + 1));
   }
   GroupHistory history;
   for (const auto& kv : attempts.kvs()) {
     Entry entry;
     entry.key = kv.key();
-    if (absl::Status status = ParseGroupJson(kv.value(), entry.value); !status.ok()) {
+    if (absl::Status status = ParseAttemptJson(kv.value(), entry.value); !status.ok()) {
       return absl::DataLossError(
           absl::StrCat("the value of ", kv.key(), " can't be read: ", status.message()));
     }
@@ -187,9 +157,9 @@ absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
             [](const Entry& a, const Entry& b) { return a.created < b.created; });
   for (Entry& entry : history.entries_) {
     if (entry.ghost) continue;
-    // What was finished, or asked no one, has run. Of the others the limits tell, as they did to
-    // the asker itself: all that it saw is before it in this history.
-    if (entry.value.has_end() || !entry.value.has_limits()) {
+    // What ran, or asked no one, counts. Of the others the limits tell, as they did to the asker
+    // itself: all that it saw is before it in this history.
+    if (entry.value.ran() || !entry.value.has_limits()) {
       entry.counts = true;
       continue;
     }

@@ -17,6 +17,7 @@
 #include "throttling/coordinator.h"
 #include "throttling/etcd.pb.h"
 #include "throttling/group.pb.h"
+#include "throttling/group_json.h"
 
 namespace salve {
 
@@ -48,13 +49,6 @@ class GroupKeys {
 // '%', '/' and what is not printable as %XX.
 std::string EscapeKeyPart(absl::string_view text);
 std::string UnescapeKeyPart(absl::string_view text);
-
-// Between JSON, as the keys hold it, and messages. Errors: kDataLoss.
-std::string GroupJson(const google::protobuf::Message& message);
-absl::Status ParseGroupJson(absl::string_view json, google::protobuf::Message& message);
-
-google::protobuf::Timestamp GroupTimestamp(absl::Time time);
-absl::Time TimeOf(const google::protobuf::Timestamp& timestamp);
 
 struct GroupQuestion {
   std::string server;  // Who asks.

@@ -62,6 +62,7 @@ class GroupHistoryTest : public testing::Test {
     Change(id, [&](group::Attempt& value) {
       *value.mutable_end() = GroupTimestamp(kNow - age);
       value.set_result("Succeeded");
+      value.set_ran(true);
     });
   }
   void Withdraw(const std::string& id) {
@@ -73,7 +74,6 @@ class GroupHistoryTest : public testing::Test {
   }
   void Hold(const std::string& id) {
     running_.add_kvs()->set_key("/salve/groups/web/running/RestartService/nginx/" + id);
-    running_.add_kvs()->set_key("/salve/groups/web/running/RestartService/nginx/" + id + "/lease");
   }
   GroupHistory Read() const {
     return GroupHistory::Read(RecoveryAction::kRestartService, attempts_, running_).value();
@@ -174,6 +174,16 @@ TEST_F(GroupHistoryTest, WhatCameLaterDoesNotCountAgainstAnEarlierOne) {
   Reserve({.id = "1", .server = "a", .day = 1});
   Reserve({.id = "2", .server = "b", .day = 9});
   EXPECT_TRUE(JudgeOwn("1").passed);
+}
+
+TEST_F(GroupHistoryTest, ARefusedOneThatAnEarlierLifeLeftNeverCountsNorChangesAVerdict) {
+  Finished({.id = "1", .server = "a", .age = absl::Minutes(5)});
+  Reserve({.id = "2", .server = "b", .day = 1});  // Refused; its agent dies.
+  Reserve({.id = "3", .server = "c", .day = 2});
+  EXPECT_TRUE(JudgeOwn("3").passed);
+  Change("2", [](group::Attempt& value) { *value.mutable_end() = GroupTimestamp(kNow); });
+  EXPECT_TRUE(JudgeOwn("3").passed);
+  EXPECT_EQ(Judge(-1, 9).total_in_day, 2);
 }
 
 TEST_F(GroupHistoryTest, AWithdrawnOneCountsNothing) {

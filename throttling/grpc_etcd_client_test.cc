@@ -263,7 +263,7 @@ TEST_F(GrpcEtcdClientTest, AWholeGroupOfTwoOnARealEtcd) {
     }
   }
   const auto [attempt, allowed] = reserve(*a, *ledger_a, 1);
-  EXPECT_TRUE(allowed.passed) << JoinChecks(allowed.failed);
+  EXPECT_TRUE(allowed.passed) << allowed.xml;
   const GroupVerdict refused = reserve(*b, *ledger_b, 1).second;
   EXPECT_THAT(refused.failed, ElementsAre(Check::kGroupMaxInDay, Check::kGroupRecoveryInProgress));
   EXPECT_THAT(refused.xml, HasSubstr("Server=\"a\""));

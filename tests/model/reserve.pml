@@ -37,6 +37,7 @@ byte over[ATTEMPTS];      /* and before its deadline passed: what is created lat
 byte withdrawn[ATTEMPTS]; /* The last revision before it was taken back: what is created later does
                            * not see it; what was created before saw it and goes on seeing it. */
 bool ghost[ATTEMPTS];     /* Was taken back before it ever arrived. */
+bool ran[ATTEMPTS];       /* Ended by an asker who knew that it was granted. */
 bool running[ATTEMPTS];   /* Its running key, */
 bool held[ATTEMPTS];      /* and that is under a living lease. */
 byte revision; /* Counts creations only: they are what order is about. */
@@ -77,7 +78,7 @@ inline judge(a, allowed) {
      if
      :: e < ATTEMPTS && !ghost[e] ->
         if
-        :: finished[e] != 0 && e != a -> counts[e] = true
+        :: ran[e] && e != a -> counts[e] = true
         :: else ->
            c = 0; busy = false; j = 0;
            do
@@ -209,7 +210,7 @@ ask:
   :: d_step { acting[a] = false; in_ledger[a] = false }
   fi;
   if
-  :: d_step { finish(a); k++ } -> goto next
+  :: d_step { ran[a] = true; finish(a); k++ } -> goto next
   :: atomic { crashes < CRASHES -> crashes++ } -> goto crashed
   fi;
 
