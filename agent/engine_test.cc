@@ -401,6 +401,30 @@ TEST_F(EngineTest, AReloadDuringTheLastLookOfASettleLeavesTheResourceFree) {
   EXPECT_EQ(Runs(), 2u);
 }
 
+TEST_F(EngineTest, AnActionOfAnotherServerThatEndsIsAReasonToAskAgain) {
+  world_.in_group = true;
+  world_.KillAgent();
+  ASSERT_TRUE(world_.Configure(kWeb).ok());
+  GroupVerdict& verdict = world_.group->verdict;
+  verdict.passed = false;
+  verdict.failed = {Check::kGroupRecoveryInProgress};
+  verdict.retry_in = absl::Minutes(15);
+  world_.Sees("web") = Failed("connection refused");
+  world_.RunFor(absl::Seconds(40));
+  ASSERT_EQ(world_.Count(v1::RecoveryActionLogs, 2051), 1);
+  verdict = GroupVerdict();
+  // Something else has ended: that does not concern it.
+  world_.group->freed(RecoveryAction::kRunCommand, "other", absl::ZeroDuration());
+  world_.group->freed(RecoveryAction::kRestartService, "web", absl::ZeroDuration());
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(Runs(), 0u);
+  world_.group->freed(RecoveryAction::kRunCommand, "WEB", absl::Seconds(20));
+  world_.RunFor(absl::Seconds(19));
+  EXPECT_EQ(Runs(), 0u);
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(Runs(), 1u);
+}
+
 TEST_F(EngineTest, AStepOfTheWallClockIsAnEvent) {
   ASSERT_TRUE(world_.Configure(kWeb).ok());
   world_.RunFor(absl::Seconds(15));

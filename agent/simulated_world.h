@@ -22,6 +22,7 @@
 #include "base/worker.h"
 #include "channels/event_log.h"
 #include "config/loader.h"
+#include "throttling/fake_coordinator.h"
 #include "throttling/gate.h"
 #include "throttling/ledger.h"
 #include "throttling/local_coordinator.h"
@@ -133,6 +134,8 @@ class SimulatedWorld {
   std::unique_ptr<StateStore> state;
   std::unique_ptr<Ledger> ledger;
   std::unique_ptr<Coordinator> coordinator;
+  bool in_group = false;  // From the next start on (KillAgent): the coordinator is `group`.
+  FakeCoordinator* group = nullptr;
   std::unique_ptr<Gate> gate;
   std::unique_ptr<Engine> engine;
 
@@ -145,7 +148,13 @@ class SimulatedWorld {
     options.server = "test-1";
     options.clock_is_synchronised = [] { return true; };
     ledger = *Ledger::Open(options, loop, worker);
-    coordinator = NewLocalCoordinator(loop, *ledger);
+    if (in_group) {
+      auto fake = std::make_unique<FakeCoordinator>(loop);
+      group = fake.get();
+      coordinator = std::move(fake);
+    } else {
+      coordinator = NewLocalCoordinator(loop, *ledger);
+    }
     gate = std::make_unique<Gate>(Gate::Parts{&loop, ledger.get(), coordinator.get(), &events});
     engine = std::make_unique<Engine>(EngineParts{
         .loop = loop,

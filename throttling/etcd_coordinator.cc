@@ -239,13 +239,12 @@ class EtcdCoordinator final : public Coordinator {
                      reading_time_ = false;
                      if (reading.ok()) time_.Take(*reading);
                      const absl::Duration again = reading.ok() ? kReadTime : kTryAgain;
-                     loop_.CancelTimer(read_time_timer_);
-                     timers_.erase(read_time_timer_);
-                     read_time_timer_ = loop_.CallAfter(again + Random(again / 10), [this] {
-                       timers_.erase(read_time_timer_);
-                       ReadTime();
-                     });
-                     timers_.insert(read_time_timer_);
+                     if (!std::exchange(reading_scheduled_, true)) {
+                       After(again + Random(again / 10), [this] {
+                         reading_scheduled_ = false;
+                         ReadTime();
+                       });
+                     }
                      Resume(timed_, reading.status());
                    });
   }
@@ -888,7 +887,7 @@ class EtcdCoordinator final : public Coordinator {
 
   GroupTime time_;
   bool reading_time_ = false;
-  TimerId read_time_timer_ = TimerId::kNone;
+  bool reading_scheduled_ = false;
   int64_t lease_ = 0;         // Of our liveness; while registered_.
   int64_t member_lease_ = 0;  // Of our registration; 0: none yet.
   bool registering_ = false;

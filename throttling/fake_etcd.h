@@ -47,13 +47,14 @@ class FakeEtcd {
     if (!events.empty()) revision_ = before + 1;
     response.mutable_header()->set_revision(revision_);
     largest_answer = std::max(largest_answer, response.ByteSizeLong());
-    Tell(std::move(events));
+    Tell(events);
     return response;
   }
 
   int64_t Grant(absl::Duration ttl) {
     const int64_t id = ++last_lease_;
     leases_[id] = {ttl, loop_.Now() + ttl};
+    earliest_end_ = std::min(earliest_end_, loop_.Now() + ttl);
     loop_.CallAfter(ttl, [this] { ExpireLeases(); });
     return id;
   }
@@ -67,6 +68,7 @@ class FakeEtcd {
   }
   void RevokeAllLeases() {
     for (auto& [id, lease] : leases_) lease.ends = loop_.Now();
+    earliest_end_ = loop_.Now();
     ExpireLeases();
   }
 
@@ -172,9 +174,12 @@ class FakeEtcd {
   }
 
   void ExpireLeases() {
+    if (loop_.Now() < earliest_end_) return;
+    earliest_end_ = Instant::InfiniteFuture();
     std::vector<etcdserverpb::Event> events;
     for (auto lease = leases_.begin(); lease != leases_.end();) {
       if (lease->second.ends > loop_.Now()) {
+        earliest_end_ = std::min(earliest_end_, lease->second.ends);
         ++lease;
         continue;
       }
@@ -189,21 +194,25 @@ class FakeEtcd {
       lease = leases_.erase(lease);
     }
     if (!events.empty()) ++revision_;
-    Tell(std::move(events));
+    Tell(events);
   }
 
-  void Tell(std::vector<etcdserverpb::Event> events) {
-    for (const auto& [id, watch] : std::map<int, WatchState>(watches_)) {
+  void Tell(const std::vector<etcdserverpb::Event>& events) {
+    // Whoever is told may end watches.
+    std::vector<std::pair<OnEvents, etcdserverpb::WatchResponse>> told;
+    for (const auto& [id, watch] : watches_) {
       etcdserverpb::WatchResponse response;
-      response.mutable_header()->set_revision(revision_);
       for (const auto& event : events) {
         const std::string& key = event.kv().key();
         if (key >= watch.key && (watch.end.empty() ? key == watch.key : key < watch.end)) {
           *response.add_events() = event;
         }
       }
-      if (response.events_size() > 0) watch.on_events(response);
+      if (response.events_size() == 0) continue;
+      response.mutable_header()->set_revision(revision_);
+      told.emplace_back(watch.on_events, std::move(response));
     }
+    for (const auto& [on_events, response] : told) on_events(response);
   }
 
   EventLoop& loop_;
@@ -211,6 +220,7 @@ class FakeEtcd {
   int64_t last_lease_ = 100;
   int last_watch_ = 0;
   std::map<int64_t, LeaseState> leases_;
+  Instant earliest_end_ = Instant::InfiniteFuture();  // No lease lapses before.
   std::map<int, WatchState> watches_;
 };
 

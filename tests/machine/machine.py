@@ -62,7 +62,7 @@ def why_not():
     if _cgroup_root() is None:
         return "no cgroup2 file system is mounted"
     trial = subprocess.run(
-        ["unshare", "--fork", "--pid", "--mount", "--net", "--ipc", "--uts", "--cgroup",
+        ["unshare", "--fork", "--pid", "--mount", "--net", "--ipc", "--uts", "--cgroup", "--time",
          "mount", "-t", "tmpfs", "tmpfs", "/mnt"], stderr=subprocess.PIPE, text=True)
     if trial.returncode != 0:
         return "this host gives no namespaces or mounts: " + trial.stderr.strip()
@@ -275,10 +275,16 @@ class Machine:
         status = REBOOTED
         while status == REBOOTED:
             os.makedirs(f"{self._cgroup}/exec", exist_ok=True)
+            # Its boot is now: clocks since boot begin at 0, as on a computer that was switched on.
+            since_boot = {clock: str(-int(time.clock_gettime(number)))
+                          for clock, number in [("boottime", time.CLOCK_BOOTTIME),
+                                                ("monotonic", time.CLOCK_MONOTONIC)]}
             with open(f"{self.disk}/console.log", "ab") as console:
                 namespaces = subprocess.Popen(
                     ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--pid", "--mount",
-                     "--uts", "--ipc", "--net", "--kill-child", f"{HERE}/inside.sh", "outer",
+                     "--uts", "--ipc", "--net", "--time", "--boottime", since_boot["boottime"],
+                     "--monotonic", since_boot["monotonic"],
+                     "--kill-child", f"{HERE}/inside.sh", "outer",
                      self.disk, self._cgroup, self.name],
                     stdin=subprocess.PIPE, stdout=console, stderr=console, start_new_session=True)
             init = None
