@@ -92,7 +92,9 @@ class EtcdCoordinator final : public Coordinator {
   ~EtcdCoordinator() override {
     alive_.reset();
     for (const TimerId timer : timers_) loop_.CancelTimer(timer);
-    for (const auto& [key, watch] : watches_) etcd_.Unwatch(watch);
+    for (const auto& [key, watches] : watches_) {
+      for (const EtcdWatchId watch : watches) etcd_.Unwatch(watch);
+    }
   }
 
   void Reserve(const GroupRequest& request, GroupDone done) override {
@@ -812,12 +814,6 @@ class EtcdCoordinator final : public Coordinator {
   void WatchRunning(const Attempt& attempt, const GroupVerdict& verdict, int64_t revision) {
     const std::string key = keys_.running(attempt.action, attempt.resource);
     if (!freed_ || watches_.contains(key) || watches_.size() >= kWatchesMax) return;
-    // Only the end of what refused: everyone who is refused takes back a mark of its own too.
-    std::set<std::string> blocking;
-    for (const FailedCheck& failed : verdict.explained) {
-      if (failed.check != ::salve::Check::kGroupRecoveryInProgress) continue;
-      for (const Attempt& one : failed.attempts) blocking.insert(key + one.id);
-    }
     const auto tell = [this, action = attempt.action, key,
                        resource = attempt.action == RecoveryAction::kRebootServer
                                       ? std::string()
@@ -825,29 +821,35 @@ class EtcdCoordinator final : public Coordinator {
       StopWatching(key);
       freed_(action, resource, Spread(absl::ZeroDuration()));
     };
-    watches_[key] = etcd_.Watch(
-        key, PrefixEnd(key), revision,
-        [tell, blocking](const etcdserverpb::WatchResponse& response) {
-          const bool freed = std::any_of(response.events().begin(), response.events().end(),
-                                         [&](const auto& event) {
-                                           return event.type() == etcdserverpb::Event::DELETE &&
-                                                  blocking.contains(event.kv().key());
-                                         });
-          if (freed) tell();
-        },
-        // Events may have been missed: who asks again sees what is true.
-        [this, alive = Alive(), key, tell](const absl::Status&) {
-          if (alive.expired()) return;
-          watches_.erase(key);
-          After(kTryAgain, tell);
-        });
+    for (const FailedCheck& failed : verdict.explained) {
+      if (failed.check != ::salve::Check::kGroupRecoveryInProgress) continue;
+      // Only the keys of what refused, not all beside them: in a large group everyone who is
+      // refused puts down and takes back a mark of its own.
+      for (const Attempt& one : failed.attempts) {
+        watches_[key].push_back(etcd_.Watch(
+            key + one.id, "", revision,
+            [tell](const etcdserverpb::WatchResponse& response) {
+              const bool freed = std::any_of(
+                  response.events().begin(), response.events().end(),
+                  [](const auto& event) { return event.type() == etcdserverpb::Event::DELETE; });
+              if (freed) tell();
+            },
+            // Events may have been missed: who asks again sees what is true.
+            [this, alive = Alive(), key, tell](const absl::Status&) {
+              if (alive.expired()) return;
+              StopWatching(key);
+              After(kTryAgain, tell);
+            }));
+      }
+    }
   }
 
   void StopWatching(const std::string& key) {
-    const auto watch = watches_.find(key);
-    if (watch == watches_.end()) return;
-    etcd_.Unwatch(watch->second);
-    watches_.erase(watch);
+    const auto found = watches_.find(key);
+    if (found == watches_.end()) return;
+    const std::vector<EtcdWatchId> watches = std::move(found->second);
+    watches_.erase(found);
+    for (const EtcdWatchId watch : watches) etcd_.Unwatch(watch);
   }
 
   // -------------------------------------------------------------------------------------------
@@ -911,7 +913,7 @@ class EtcdCoordinator final : public Coordinator {
   Instant record_lease_granted_;
   bool granting_record_lease_ = false;
 
-  std::map<std::string, EtcdWatchId> watches_;  // By the prefix of running keys.
+  std::map<std::string, std::vector<EtcdWatchId>> watches_;  // By the prefix of running keys.
   Freed freed_;
   std::set<TimerId> timers_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -172,6 +172,25 @@ TEST_F(EtcdCoordinatorTest, AgesAreTakenTooYoungNeverTooOld) {
   EXPECT_TRUE(Reserve(a, kEveryHour)->verdict->passed) << loop_.Now() - ended;
 }
 
+// etcd says its time to the second: one server read it when the second had just begun, the other
+// when it was almost over.
+TEST_F(EtcdCoordinatorTest, TwoServersThatReadTheTimeDifferentlyOpenNoWindowEarly) {
+  loop_.RunFor(absl::Milliseconds(950));
+  Server& a = Start("a", "", /*settle=*/false);
+  loop_.RunFor(absl::Milliseconds(100));
+  Server& b = Start("b", "", /*settle=*/false);
+  loop_.RunFor(absl::Milliseconds(50));
+  const auto first = Ask(a, kEveryHour);
+  loop_.RunFor(absl::Milliseconds(20));
+  ASSERT_TRUE(first->verdict->passed);
+  Begin(a, first->attempt);
+  End(a, first->attempt);
+  loop_.RunFor(absl::Minutes(60) - absl::Milliseconds(310));
+  const auto second = Ask(b, kEveryHour);
+  loop_.RunFor(absl::Milliseconds(20));
+  EXPECT_FALSE(second->verdict->passed);
+}
+
 TEST_F(EtcdCoordinatorTest, AServersOwnWallClockOpensNoWindow) {
   Server& a = Start("a");
   RunOnce(a, kEveryHour);
@@ -259,6 +278,23 @@ TEST_F(EtcdCoordinatorTest, ALostAnswerIsAskedAgainAndCountsOnce) {
   EXPECT_THAT(Keys("attempts/"), SizeIs(1));
   a.client->lose_answers = 1;  // A refusal whose answer was lost is the same refusal.
   EXPECT_THAT(Reserve(Start("b"), kOncePerDay)->verdict->failed, Contains(Check::kGroupMaxInDay));
+}
+
+// A second copy of an end must not move the revision at which others saw it.
+TEST_F(EtcdCoordinatorTest, AnEndThatIsSentTwiceChangesNoVerdict) {
+  Server& a = Start("a");
+  Server& b = Start("b");
+  Server& c = Start("c");
+  const Limits limits = {true, -1, -1, -1, 0, 9};
+  const auto first = Reserve(a, limits);
+  Begin(a, first->attempt);
+  a.client->lose_answers = 1;
+  End(a, first->attempt);
+  const auto second = Ask(b, limits);
+  loop_.RunFor(absl::Milliseconds(100));
+  ASSERT_TRUE(second->verdict->passed);  // And it runs.
+  loop_.RunFor(absl::Seconds(2));        // The end comes again.
+  EXPECT_THAT(Reserve(c, limits)->verdict->failed, ElementsAre(Check::kGroupRecoveryInProgress));
 }
 
 TEST_F(EtcdCoordinatorTest, AReservationThatArrivesAfterItWasGivenUpCountsNothing) {
