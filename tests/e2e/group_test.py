@@ -8,6 +8,7 @@ import tempfile
 import time
 import unittest
 
+from certificates import Authority
 from etcd import Etcd
 from plain import Agent
 
@@ -149,6 +150,32 @@ class GroupTest(unittest.TestCase):
             etcd.hang(False)
             self.assertEqual(run(a)[:2], (EXIT_REFUSED, ["GroupMaxInDay"]))
             self.assertEqual(len(group.effects()), 1)
+
+    def test_etcd_with_tls_answers_who_shows_a_certificate(self):
+        with tempfile.TemporaryDirectory() as folder:
+            ca = Authority(folder, "etcd")
+            stranger = Authority(folder, "stranger")
+            # etcd calls itself through its own gateway: its certificate is a client's too.
+            cert, key = ca.issue("etcd", "IP:127.0.0.1,DNS:localhost")
+            mine, my_key = ca.issue("web1", "DNS:web1")
+            other, other_key = stranger.issue("web2", "DNS:web2")
+            with Etcd(tls={"ca": ca.certificate, "cert": cert, "key": key}) as etcd, \
+                    Group(etcd, day=1) as group:
+                def fields(certificate, key_file):
+                    return (f'ca_file: "{ca.certificate}" certificate_file: "{certificate}" '
+                            f'key_file: "{key_file}"')
+
+                a = group.add("web1", etcd_fields=fields(mine, my_key))
+                b = group.add("web2", etcd_fields=fields(other, other_key))
+                ready(a)
+                ready(b)
+                self.assertEqual(run(a)[0], 0)
+                self.assertEqual(run(b)[:2], (EXIT_REFUSED, ["GroupUnavailable"]))
+                # Its certificate is renewed: it is read again without a restart.
+                for source, target in [(my_key, other_key), (mine, other)]:
+                    shutil.copy(source, target)
+                b.wait_for(lambda: run(b)[:2] == (EXIT_REFUSED, ["GroupMaxInDay"]), timeout=60,
+                           what="the new certificate")
 
     def test_a_clone_of_another_machine_may_not_use_the_name(self):
         with Etcd() as etcd, Group(etcd, day=5) as group:
