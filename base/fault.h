@@ -1,6 +1,7 @@
 // Fault points: places where a test may kill the process, to prove that a crash there does no
-// harm, and a wall clock that may be wrong. Which fault points there are is said where they stand ("ledger.begin.before"). Nothing
-// happens in a binary that does not link :fault_on, which is testonly.
+// harm, and a wall clock that may be wrong. Which fault points there are is said where they stand
+// ("ledger.begin.before"). Nothing happens in a binary that does not link :fault_on, which is
+// testonly.
 #ifndef SALVE_BASE_FAULT_H_
 #define SALVE_BASE_FAULT_H_
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "config/xml_text.h"
 #include "throttling/attempt.h"
 #include "throttling/limits.h"
-#include "config/xml_text.h"
 
 namespace salve {
 
