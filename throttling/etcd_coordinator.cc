@@ -336,9 +336,12 @@ class EtcdCoordinator final : public Coordinator {
       if (!std::exchange(swept_, true)) Sweep();
     } else {
       SetHealth(status);
-      After(kTryAgain + Random(kTryAgain), [this] {
-        if (!registered_) Register();
-      });
+      if (!std::exchange(register_scheduled_, true)) {
+        After(kTryAgain + Random(kTryAgain), [this] {
+          register_scheduled_ = false;
+          if (!registered_) Register();
+        });
+      }
     }
     Resume(ready_, status);
   }
@@ -577,6 +580,7 @@ class EtcdCoordinator final : public Coordinator {
       LogError(absl::StrCat("too much waits for etcd: an attempt of the group ", options_.group,
                             " is not marked there; its deadline frees it"));
       asking_.erase(id);
+      granted_.erase(id);
       return;
     }
     duties_[id] = std::make_shared<Duty>(Duty{std::move(make), std::move(then)});
@@ -893,6 +897,7 @@ class EtcdCoordinator final : public Coordinator {
   int64_t lease_ = 0;         // Of our liveness; while registered_.
   int64_t member_lease_ = 0;  // Of our registration; 0: none yet.
   bool registering_ = false;
+  bool register_scheduled_ = false;
   bool registered_ = false;
   bool swept_ = false;
   Waiting timed_, ready_;  // Questions, each with a deadline of its own.

@@ -140,12 +140,7 @@ void BM_AllAskWithinAMinute(benchmark::State& state) {
     state.counters["allowed"] = fleet.allowed;
   }
 }
-BENCHMARK(BM_AllAskWithinAMinute)
-    ->Arg(100)
-    ->Arg(1'000)
-    ->Arg(10'000)
-    ->Iterations(1)
-    ->Unit(benchmark::kSecond);
+BENCHMARK(BM_AllAskWithinAMinute)->Arg(100)->Arg(1'000)->Iterations(1)->Unit(benchmark::kSecond);
 
 }  // namespace
 }  // namespace salve
