@@ -7,9 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "base/log.h"
-#include "base/status_macros.h"
 #include "config/names.h"
 #include "throttling/group_history.h"
 #include "throttling/group_time.h"

@@ -7,16 +7,11 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 
-
-def free_port(address="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+from certificates import free_port
 
 
 class Etcd:
