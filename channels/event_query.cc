@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <queue>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -119,7 +120,9 @@ class Connection {
     Newest newest(LimitOf(request));
     ASSIGN_OR_RETURN(const IdRange range, RangeOf(request));
     if (request.record_id_size() > 0) {
-      for (const uint64_t id : request.record_id()) {
+      // Asked for twice, an event is still one.
+      const std::set<uint64_t> ids(request.record_id().begin(), request.record_id().end());
+      for (const uint64_t id : ids) {
         RETURN_IF_ERROR(Walk(kById, static_cast<int64_t>(id), range, request, &newest));
       }
     } else if (!request.incident_id().empty()) {
@@ -403,9 +406,8 @@ EventReader::EventReader(EventStore& store, EventReaderOptions options)
 
 EventReader::~EventReader() = default;
 
-absl::StatusOr<std::vector<v1::Event>> EventReader::FromFile(
-    const v1::QueryEventsRequest& request) {
-  const uint64_t generation = store_.file_generation();
+absl::StatusOr<std::vector<v1::Event>> EventReader::FromFile(const v1::QueryEventsRequest& request,
+                                                             uint64_t generation) {
   if (generation == 0) return std::vector<v1::Event>();
   ASSIGN_OR_RETURN(std::unique_ptr<Connection> connection,
                    connections_->Take(store_.path_, generation));
@@ -418,9 +420,10 @@ absl::StatusOr<std::vector<v1::Event>> EventReader::FromFile(
 absl::StatusOr<std::vector<v1::Event>> EventReader::Query(const v1::QueryEventsRequest& request) {
   RETURN_IF_ERROR(Check(request));
   const std::vector<SharedEvent> unwritten = store_.queue_.Unwritten(request);
-  absl::StatusOr<std::vector<v1::Event>> events = FromFile(request);
+  const uint64_t generation = store_.file_generation();
+  absl::StatusOr<std::vector<v1::Event>> events = FromFile(request, generation);
   if (absl::IsDataLoss(events.status())) {
-    store_.ReportDamage();
+    store_.ReportDamage(generation);
     return absl::UnavailableError(absl::StrCat(
         store_.path_, " is damaged and will be set aside: ", events.status().message()));
   }

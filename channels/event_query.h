@@ -43,7 +43,8 @@ class EventReader {
 
  private:
   class Connections;
-  absl::StatusOr<std::vector<v1::Event>> FromFile(const v1::QueryEventsRequest& request);
+  absl::StatusOr<std::vector<v1::Event>> FromFile(const v1::QueryEventsRequest& request,
+                                                  uint64_t generation);
 
   EventStore& store_;
   const std::unique_ptr<Connections> connections_;

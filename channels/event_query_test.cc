@@ -125,6 +125,15 @@ TEST_F(EventQueryTest, ByRecordId) {
   EXPECT_EQ(AskBoth(request), (List{3, 5}));
 }
 
+// A bug: it was given as often as it was asked for, and took the place of others.
+TEST_F(EventQueryTest, ARecordIdThatIsAskedForTwiceIsGivenOnce) {
+  for (int i = 0; i < 3; ++i) store_->Append(ProbeEvent());
+  v1::QueryEventsRequest request;
+  for (const uint64_t id : {2, 3, 2}) request.add_record_id(id);
+  request.set_limit(2);
+  EXPECT_EQ(AskBoth(request), (List{2, 3}));
+}
+
 TEST_F(EventQueryTest, ByTime) {
   for (int i = 0; i < 4; ++i) {
     store_->Append(ProbeEvent());

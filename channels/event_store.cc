@@ -55,6 +55,6 @@ void EventStore::Reconfigure(RetentionTable retention, std::vector<ExportRoute> 
 uint64_t EventStore::dropped() const { return queue_.dropped(); }
 absl::Status EventStore::trouble() const { return queue_.trouble(); }
 uint64_t EventStore::file_generation() const { return writer_->generation(); }
-void EventStore::ReportDamage() { writer_->ReportDamage(); }
+void EventStore::ReportDamage(uint64_t generation) { writer_->ReportDamage(generation); }
 
 }  // namespace salve

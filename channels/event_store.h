@@ -101,8 +101,9 @@ class EventStore final : public EventLog {
              uint64_t next_record_id);
   // For readers: counts the files that were opened; 0: there is none now.
   uint64_t file_generation() const;
-  // A reader met damage: the writer sets the file aside.
-  void ReportDamage();
+  // A reader met damage in the file of that generation: the writer sets it aside, if it is still
+  // the one in use.
+  void ReportDamage(uint64_t generation);
 
   const Clock& clock_;
   const std::string path_;

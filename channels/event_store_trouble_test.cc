@@ -14,7 +14,9 @@
 #include <fstream>
 #include <string>
 
+#include "channels/event_queue.h"
 #include "channels/event_store.h"
+#include "channels/event_writer.h"
 #include "channels/sqlite.h"
 #include "channels/store_fixture.h"
 
@@ -60,7 +62,9 @@ class EventStoreTroubleTest : public StoreFixture {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(fs::path(path_).parent_path())) {
       const std::string name = entry.path().filename();
-      if (name.find(".damaged-") != std::string::npos) names.push_back(name);
+      if (name.find(".damaged-") != std::string::npos && !name.ends_with("-wal")) {
+        names.push_back(name);
+      }
     }
     return names;
   }
@@ -147,6 +151,25 @@ TEST_F(EventStoreTroubleTest, DamageThatIsMetLaterIsSetAsideThen) {
   EXPECT_EQ(Query(*store).back().record_id(), id);
 }
 
+// A bug: a reader that was still in the old file condemned the new one, for a minute nothing was
+// written.
+TEST_F(EventStoreTroubleTest, WordOfDamageInAFileThatWasSetAsideIsOld) {
+  EventQueue queue({}, 1);
+  EventWriter writer(queue, Options());
+  writer.Start();
+  const uint64_t first = writer.generation();
+  writer.ReportDamage(first);
+  ASSERT_TRUE(Eventually([&] { return writer.generation() > first; }));
+  const uint64_t second = writer.generation();
+  writer.ReportDamage(first);
+  queue.Append(AgentEvent("after"));
+  EXPECT_TRUE(queue.AwaitSynced(absl::Seconds(60)).ok());
+  EXPECT_EQ(writer.generation(), second);
+  EXPECT_EQ(SetAsideFiles().size(), 1u);
+  queue.Stop();
+  writer.Join();
+}
+
 TEST_F(EventStoreTroubleTest, EventsWhoseWriteMetDamageAreInTheNewFile) {
   auto store = Open(Options());
   store->Append(AgentEvent("old"));
@@ -191,7 +214,14 @@ TEST_F(EventStoreTroubleTest, AFullDiskCostsProbeResultsAndNothingElse) {
     store->Append(ProbeEvent());
     store->Append(ActionEvent(500));
     EXPECT_EQ(Flush(*store).code(), absl::StatusCode::kUnavailable);
-    EXPECT_EQ(OfChannel(*store, v1::RecoveryActionResults).size(), 1u) << "still to be seen";
+    // Still to be seen; but for the moments in which the writer opens the file anew, a question
+    // that needs a file of its own beside it has no room for that.
+    v1::QueryEventsRequest results;
+    results.add_channel(v1::RecoveryActionResults);
+    EXPECT_TRUE(Eventually([&] {
+      const auto seen = EventReader(*store).Query(results);
+      return seen.ok() && seen->size() == 1;
+    }));
   }
   EXPECT_TRUE(Eventually([&] { return Flush(*store).ok(); }));
   EXPECT_TRUE(store->trouble().ok());

@@ -219,7 +219,7 @@ void EventWriter::WriteWaiting() {
   absl::Status status;
   if (database_ == nullptr) {
     status = MendDamage(OpenFile());
-  } else if (damage_reported_.exchange(false)) {
+  } else if (damaged_generation_.exchange(0) == files_opened_) {
     status = MendDamage(absl::DataLossError("a question met damage"));
   }
   if (status.ok()) status = WriteBatches();

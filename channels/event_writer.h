@@ -36,7 +36,8 @@ class EventWriter {
   void Join();
 
   uint64_t generation() const { return generation_.load(); }
-  void ReportDamage() { damage_reported_.store(true); }
+  // Word of damage in a file that was replaced meanwhile says nothing about the new one.
+  void ReportDamage(uint64_t generation) { damaged_generation_.store(generation); }
   void Reconfigure(RetentionTable retention, std::vector<ExportRoute> exports)
       ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -81,7 +82,7 @@ class EventWriter {
   EventStoreOptions options_;
   const SystemClock clock_;  // Its waits are real even when the injected clock is simulated.
   std::atomic<uint64_t> generation_{0};
-  std::atomic<bool> damage_reported_{false};
+  std::atomic<uint64_t> damaged_generation_{0};  // 0: none.
   Mutex mu_;
   std::optional<Configuration> new_configuration_ ABSL_GUARDED_BY(mu_);
 
