@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <map>
+#include <unordered_map>
 #include <utility>
 
 #include "base/event_loop.h"
@@ -23,10 +24,14 @@ class SimulatedLoop final : public EventLoop {
   TimerId CallAt(Instant when, Task task) override {
     const TimerId id{++last_id_};
     timers_.emplace(std::pair(when, id), std::move(task));
+    due_.emplace(id, when);
     return id;
   }
   void CancelTimer(TimerId id) override {
-    std::erase_if(timers_, [id](const auto& timer) { return timer.first.second == id; });
+    const auto due = due_.find(id);
+    if (due == due_.end()) return;
+    timers_.erase({due->second, id});
+    due_.erase(due);
   }
   WatchId WatchFd(int, int, FdCallback) override { return WatchId{++last_id_}; }
   void UnwatchFd(WatchId) override {}
@@ -48,6 +53,7 @@ class SimulatedLoop final : public EventLoop {
       }
       if (timers_.empty() || timers_.begin()->first.first > end) break;
       auto timer = timers_.extract(timers_.begin());
+      due_.erase(timer.key().second);
       if (timer.key().first > clock_.Now()) clock_.Advance(timer.key().first - clock_.Now());
       timer.mapped()();
     }
@@ -57,6 +63,7 @@ class SimulatedLoop final : public EventLoop {
   SimulatedClock clock_;
   uint64_t last_id_ = 0;
   std::map<std::pair<Instant, TimerId>, Task> timers_;
+  std::unordered_map<TimerId, Instant> due_;  // Of each of timers_: a fleet has many.
   std::deque<Task> posted_;
 };
 

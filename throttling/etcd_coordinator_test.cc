@@ -114,7 +114,7 @@ class EtcdCoordinatorTest : public testing::Test {
   }
   std::vector<std::string> Keys(const std::string& below) const {
     std::vector<std::string> keys;
-    for (const auto& [key, kv] : etcd_.kvs) {
+    for (const auto& [key, kv] : etcd_.kvs()) {
       if (absl::StartsWith(key, "/salve/groups/web/" + below)) keys.push_back(key);
     }
     return keys;

@@ -38,7 +38,7 @@ TEST_F(EtcdSharedTextTest, TellsWhatIsThereAndEachChangeOfAnyServer) {
   EXPECT_TRUE(Replace(*text_, "one", "two").ok());
   EXPECT_TRUE(Replace(*text_, "two", "").ok());
   EXPECT_THAT(told_, ElementsAre("", "one", "two", ""));
-  EXPECT_TRUE(etcd_.kvs.empty());
+  EXPECT_TRUE(etcd_.kvs().empty());
 }
 
 TEST_F(EtcdSharedTextTest, OfTwoWhoReplaceTheSameTextOneIsToldToLookAgain) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,10 +26,12 @@ class FakeEtcd {
   absl::Duration clock_offset;  // Of its wall clock against the loop's.
   int transactions = 0;         // Those that wrote.
   int reads = 0;
+  int keep_alives = 0;
+  size_t largest_key = 0;
   size_t largest_value = 0;
   size_t largest_answer = 0;
 
-  std::map<std::string, etcdserverpb::KeyValue> kvs;
+  const std::map<std::string, etcdserverpb::KeyValue>& kvs() const { return kvs_; }
 
   absl::Time Date() const {
     return absl::FromUnixSeconds(absl::ToUnixSeconds(loop_.clock().WallNow() + clock_offset));
@@ -59,6 +62,7 @@ class FakeEtcd {
     return id;
   }
   bool KeepAlive(int64_t id) {
+    ++keep_alives;
     ExpireLeases();
     const auto lease = leases_.find(id);
     if (lease == leases_.end()) return false;
@@ -74,25 +78,39 @@ class FakeEtcd {
 
   using OnEvents = std::function<void(const etcdserverpb::WatchResponse&)>;
   int AddWatch(std::string key, std::string end, OnEvents on_events) {
-    watches_[++last_watch_] = {std::move(key), std::move(end), std::move(on_events)};
+    KeyRange range = {std::move(key), std::move(end)};
+    if (!range.second.empty()) watched_ranges_.insert(range);
+    watched_[range].insert(++last_watch_);
+    watches_[last_watch_] = {std::move(range), std::move(on_events)};
     return last_watch_;
   }
-  void RemoveWatch(int id) { watches_.erase(id); }
+  void RemoveWatch(int id) {
+    const auto watch = watches_.find(id);
+    if (watch == watches_.end()) return;
+    std::set<int>& ids = watched_[watch->second.range];
+    ids.erase(id);
+    if (ids.empty()) {
+      watched_ranges_.erase(watch->second.range);
+      watched_.erase(watch->second.range);
+    }
+    watches_.erase(watch);
+  }
 
  private:
+  using KeyRange = std::pair<std::string, std::string>;  // Its end is empty: one key.
   struct LeaseState {
     absl::Duration ttl;
     Instant ends;
   };
   struct WatchState {
-    std::string key, end;
+    KeyRange range;
     OnEvents on_events;
   };
 
   bool Holds(const etcdserverpb::Compare& compare) const {
-    const auto found = kvs.find(compare.key());
+    const auto found = kvs_.find(compare.key());
     const etcdserverpb::KeyValue none;
-    const etcdserverpb::KeyValue& kv = found == kvs.end() ? none : found->second;
+    const etcdserverpb::KeyValue& kv = found == kvs_.end() ? none : found->second;
     bool equal = false;
     switch (compare.target()) {
       case etcdserverpb::Compare::CREATE:
@@ -108,7 +126,7 @@ class FakeEtcd {
         equal = kv.lease() == compare.lease();
         break;
       default:
-        equal = found != kvs.end() && kv.value() == compare.value();
+        equal = found != kvs_.end() && kv.value() == compare.value();
         break;
     }
     return compare.result() == etcdserverpb::Compare::NOT_EQUAL ? !equal : equal;
@@ -118,13 +136,17 @@ class FakeEtcd {
           etcdserverpb::ResponseOp& out) {
     if (op.has_request_put()) {
       const auto& put = op.request_put();
-      etcdserverpb::KeyValue& kv = kvs[put.key()];
+      etcdserverpb::KeyValue& kv = kvs_[put.key()];
       kv.set_key(put.key());
-      if (kv.version() == 0) kv.set_create_revision(revision_ + 1);
+      if (kv.version() == 0) {
+        kv.set_create_revision(revision_ + 1);
+        ChangeCounts(put.key(), 1);
+      }
       kv.set_mod_revision(revision_ + 1);
       kv.set_version(kv.version() + 1);
       kv.set_value(put.value());
       kv.set_lease(put.lease());
+      largest_key = std::max(largest_key, put.key().size());
       largest_value = std::max(largest_value, put.value().size());
       auto& event = events.emplace_back();
       *event.mutable_kv() = kv;
@@ -132,9 +154,8 @@ class FakeEtcd {
     } else if (op.has_request_delete_range()) {
       const auto& range = op.request_delete_range();
       int64_t deleted = 0;
-      for (auto it = kvs.lower_bound(range.key()); it != kvs.end() && In(it->first, range);) {
-        events.push_back(Deleted(it->first));
-        it = kvs.erase(it);
+      for (auto it = kvs_.lower_bound(range.key()); it != kvs_.end() && In(it->first, range);) {
+        it = Erase(it, events);
         ++deleted;
       }
       out.mutable_response_delete_range()->set_deleted(deleted);
@@ -149,9 +170,13 @@ class FakeEtcd {
     } else {
       const auto& range = op.request_range();
       auto& answer = *out.mutable_response_range();
-      for (auto it = kvs.lower_bound(range.key()); it != kvs.end() && In(it->first, range); ++it) {
+      if (range.count_only()) {
+        answer.set_count(Count(range));
+        return;
+      }
+      for (auto it = kvs_.lower_bound(range.key()); it != kvs_.end() && In(it->first, range);
+           ++it) {
         answer.set_count(answer.count() + 1);
-        if (range.count_only()) continue;
         if (range.limit() != 0 && answer.kvs_size() >= range.limit()) {
           answer.set_more(true);
         } else {
@@ -162,15 +187,37 @@ class FakeEtcd {
     }
   }
 
+  static bool Covers(const KeyRange& range, const std::string& key) {
+    return range.second.empty() ? key == range.first : key >= range.first && key < range.second;
+  }
   template <typename Range>
   static bool In(const std::string& key, const Range& range) {
     return range.range_end().empty() ? key == range.key() : key < range.range_end();
   }
-  static etcdserverpb::Event Deleted(const std::string& key) {
-    etcdserverpb::Event event;
+  using Kvs = std::map<std::string, etcdserverpb::KeyValue>;
+  Kvs::iterator Erase(Kvs::iterator at, std::vector<etcdserverpb::Event>& events) {
+    auto& event = events.emplace_back();
     event.set_type(etcdserverpb::Event::DELETE);
-    event.mutable_kv()->set_key(key);
-    return event;
+    event.mutable_kv()->set_key(at->first);
+    ChangeCounts(at->first, -1);
+    return kvs_.erase(at);
+  }
+
+  // A fleet counts the same few ranges again and again: their counts are kept up to date.
+  int64_t Count(const etcdserverpb::RangeRequest& range) {
+    const auto [count, is_new] = counts_.try_emplace({range.key(), range.range_end()}, 0);
+    if (is_new) {
+      for (auto it = kvs_.lower_bound(range.key()); it != kvs_.end() && In(it->first, range);
+           ++it) {
+        ++count->second;
+      }
+    }
+    return count->second;
+  }
+  void ChangeCounts(const std::string& key, int change) {
+    for (auto& [range, count] : counts_) {
+      if (Covers(range, key)) count += change;
+    }
   }
 
   void ExpireLeases() {
@@ -183,10 +230,9 @@ class FakeEtcd {
         ++lease;
         continue;
       }
-      for (auto kv = kvs.begin(); kv != kvs.end();) {
+      for (auto kv = kvs_.begin(); kv != kvs_.end();) {
         if (kv->second.lease() == lease->first) {
-          events.push_back(Deleted(kv->first));
-          kv = kvs.erase(kv);
+          kv = Erase(kv, events);
         } else {
           ++kv;
         }
@@ -198,19 +244,23 @@ class FakeEtcd {
   }
 
   void Tell(const std::vector<etcdserverpb::Event>& events) {
+    std::map<int, etcdserverpb::WatchResponse> responses;
+    const auto tell = [&responses](const std::set<int>& ids, const etcdserverpb::Event& event) {
+      for (const int id : ids) *responses[id].add_events() = event;
+    };
+    for (const auto& event : events) {
+      const std::string& key = event.kv().key();
+      if (const auto one = watched_.find({key, ""}); one != watched_.end())
+        tell(one->second, event);
+      for (const KeyRange& range : watched_ranges_) {
+        if (Covers(range, key)) tell(watched_.at(range), event);
+      }
+    }
     // Whoever is told may end watches.
     std::vector<std::pair<OnEvents, etcdserverpb::WatchResponse>> told;
-    for (const auto& [id, watch] : watches_) {
-      etcdserverpb::WatchResponse response;
-      for (const auto& event : events) {
-        const std::string& key = event.kv().key();
-        if (key >= watch.key && (watch.end.empty() ? key == watch.key : key < watch.end)) {
-          *response.add_events() = event;
-        }
-      }
-      if (response.events_size() == 0) continue;
+    for (auto& [id, response] : responses) {
       response.mutable_header()->set_revision(revision_);
-      told.emplace_back(watch.on_events, std::move(response));
+      told.emplace_back(watches_.at(id).on_events, std::move(response));
     }
     for (const auto& [on_events, response] : told) on_events(response);
   }
@@ -221,7 +271,11 @@ class FakeEtcd {
   int last_watch_ = 0;
   std::map<int64_t, LeaseState> leases_;
   Instant earliest_end_ = Instant::InfiniteFuture();  // No lease lapses before.
+  Kvs kvs_;
+  std::map<KeyRange, int64_t> counts_;  // Of the ranges that were counted.
   std::map<int, WatchState> watches_;
+  std::map<KeyRange, std::set<int>> watched_;  // The watches of each key and range.
+  std::set<KeyRange> watched_ranges_;          // Those of watched_ that are no single key.
 };
 
 class FakeEtcdClient final : public EtcdClient {
