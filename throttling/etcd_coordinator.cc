@@ -1,6 +1,7 @@
 #include "throttling/etcd_coordinator.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
@@ -170,6 +171,7 @@ class EtcdCoordinator final : public Coordinator {
     int tries = 0;
     bool sent = false;      // A reservation may have reached etcd.
     bool repeated = false;  // More than one may have.
+    bool insists = false;   // Puts it down although the action runs somewhere.
     group::Attempt value;   // What its key holds, the same in every try.
     bool answered = false;
   };
@@ -446,8 +448,16 @@ class EtcdCoordinator final : public Coordinator {
     const std::string marks = keys_.running(attempt.action, attempt.resource);
     CompareKey(txn, Compare::CREATE, attempts + attempt.id).set_create_revision(0);
     CompareKey(txn, Compare::LEASE, keys_.alive(options_.server)).set_lease(lease_);
-    Put(*txn.add_success(), attempts + attempt.id, GroupJson(value));
-    Put(*txn.add_success(), marks + attempt.id, GroupJson(running), lease_);
+    // While the action runs somewhere the lists alone refuse, nearly always: then nothing is put
+    // that would have to be listed by all others, and taken back.
+    TxnRequest& put = *txn.add_success()->mutable_request_txn();
+    if (!ask->insists) {
+      Compare& nothing_runs = CompareKey(put, Compare::CREATE, marks);
+      nothing_runs.set_range_end(PrefixEnd(marks));
+      nothing_runs.set_create_revision(0);
+    }
+    Put(*put.add_success(), attempts + attempt.id, GroupJson(value));
+    Put(*put.add_success(), marks + attempt.id, GroupJson(running), lease_);
     for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
       RangePrefix(*ops->Add(), attempts, GroupHistory::kAttemptsMax);
       RangeKeys(*ops->Add(), marks);
@@ -466,13 +476,14 @@ class EtcdCoordinator final : public Coordinator {
   void OnReservation(const QuestionPtr& ask, const EtcdTxn& answer) {
     const Attempt& attempt = ask->request.attempt;
     ask->repeated |= answer.repeated;
-    const int lists = answer.response.succeeded() ? 2 : 0;
+    const bool free = answer.response.succeeded();  // Its key was, and the name is ours.
+    const int lists = free ? 1 : 0;
     TakeCounts(answer, lists + 2);
     absl::StatusOr<GroupHistory> history =
         GroupHistory::Read(attempt.action, RangeOf(answer, lists), RangeOf(answer, lists + 1));
     if (!history.ok()) return Unavailable(ask, history.status().message());
     const GroupHistory::Entry* own = history->Find(attempt.id);
-    if (own == nullptr) {
+    if (own == nullptr && !free) {
       // Not the attempt was there already: our name is not ours any more.
       if (loop_.Now() >= ask->deadline) return Unavailable(ask, "the registration was lost");
       registered_ = false;
@@ -480,13 +491,21 @@ class EtcdCoordinator final : public Coordinator {
     }
     unavailable_in_a_row_ = 0;
     SetHealth(absl::OkStatus());
-    GroupVerdict verdict = history->Judge(
-        {options_.server, TimeOf(own->value.asked()), ask->request.limits, own->created});
+    GroupVerdict verdict =
+        history->Judge({options_.server, TimeOf(ask->value.asked()), ask->request.limits,
+                        own != nullptr ? own->created : std::numeric_limits<int64_t>::max()});
+    if (own == nullptr) {
+      ask->sent = ask->repeated;  // This one has put nothing.
+      if (verdict.passed) {
+        ask->insists = true;
+        return SendReservation(ask);
+      }
+    }
     if (verdict.passed) {
       granted_[attempt.id] = {own->value, 0};
       asking_.erase(attempt.id);
     } else {
-      Withdraw(ask, ask->repeated);
+      if (ask->sent) Withdraw(ask, ask->repeated);
       verdict.retry_spread = Spread(verdict.retry_in);
       if (verdict.recovery_in_progress) {
         WatchRunning(attempt, verdict, answer.response.header().revision());

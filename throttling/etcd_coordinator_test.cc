@@ -224,6 +224,43 @@ TEST_F(EtcdCoordinatorTest, WhileAnothersActionRunsNobodyActsAndItsEndIsTold) {
   EXPECT_TRUE(Reserve(b, limits)->verdict->passed);
 }
 
+TEST_F(EtcdCoordinatorTest, WhileTheActionRunsARefusedOnePutsNothingDown) {
+  Server& a = Start("a");
+  Server& b = Start("b");
+  const Limits limits = {true, -1, -1, -1, 0, 10};
+  ASSERT_TRUE(Reserve(a, limits)->verdict->passed);
+  const int writes = etcd_.transactions;
+  EXPECT_FALSE(Reserve(b, limits)->verdict->passed);
+  EXPECT_EQ(etcd_.transactions, writes);
+}
+
+TEST_F(EtcdCoordinatorTest, AMarkThatRefusesNobodyIsNotInTheWay) {
+  Server& a = Start("a");
+  const Limits limits = {true, -1, -1, -1, 0, 10};
+  ASSERT_TRUE(Reserve(a, limits)->verdict->passed);
+  EXPECT_TRUE(Reserve(a, limits)->verdict->passed);  // Only others' actions refuse.
+  EXPECT_THAT(Keys("attempts/"), SizeIs(2));
+  EXPECT_THAT(Keys("running/"), SizeIs(2));
+}
+
+// The second copy was answered: the action runs, nothing was put. The first one is still on its way
+// and arrives when nothing runs any more.
+TEST_F(EtcdCoordinatorTest, ACopyThatArrivesAfterARefusalCountsNothing) {
+  Server& a = Start("a");
+  Server& b = Start("b");
+  const Limits two = {true, -1, -1, -1, -1, 2};
+  const auto first = Reserve(a, two);
+  Begin(a, first->attempt);
+  b.client->late_requests = 1;
+  const auto refused = Ask(b, two);
+  loop_.RunFor(absl::Seconds(1));
+  ASSERT_THAT(refused->verdict->failed, ElementsAre(Check::kGroupRecoveryInProgress));
+  End(a, first->attempt);
+  loop_.RunFor(absl::Seconds(5));
+  EXPECT_THAT(Keys("running/"), IsEmpty());
+  EXPECT_TRUE(Reserve(Start("c"), two)->verdict->passed);
+}
+
 TEST_F(EtcdCoordinatorTest, AWatchThatBreaksIsAHintToAskAgain) {
   Server& a = Start("a");
   Server& b = Start("b");

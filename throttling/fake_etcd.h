@@ -108,9 +108,21 @@ class FakeEtcd {
   };
 
   bool Holds(const etcdserverpb::Compare& compare) const {
-    const auto found = kvs_.find(compare.key());
+    if (compare.range_end().empty()) {
+      const auto found = kvs_.find(compare.key());
+      return Holds(compare, found == kvs_.end() ? nullptr : &found->second);
+    }
+    // Each key of the range, or the one that is not there.
+    auto it = kvs_.lower_bound(compare.key());
+    if (it == kvs_.end() || !In(it->first, compare)) return Holds(compare, nullptr);
+    for (; it != kvs_.end() && In(it->first, compare); ++it) {
+      if (!Holds(compare, &it->second)) return false;
+    }
+    return true;
+  }
+  static bool Holds(const etcdserverpb::Compare& compare, const etcdserverpb::KeyValue* found) {
     const etcdserverpb::KeyValue none;
-    const etcdserverpb::KeyValue& kv = found == kvs_.end() ? none : found->second;
+    const etcdserverpb::KeyValue& kv = found == nullptr ? none : *found;
     bool equal = false;
     switch (compare.target()) {
       case etcdserverpb::Compare::CREATE:
@@ -126,7 +138,7 @@ class FakeEtcd {
         equal = kv.lease() == compare.lease();
         break;
       default:
-        equal = found != kvs_.end() && kv.value() == compare.value();
+        equal = found != nullptr && kv.value() == compare.value();
         break;
     }
     return compare.result() == etcdserverpb::Compare::NOT_EQUAL ? !equal : equal;

@@ -162,6 +162,16 @@ ask:
      fi
 #else
   :: d_step { put(a); judge(a, allowed) }
+  /* Another's mark is there: it puts nothing, looks, and is refused or asks again and insists. That
+   * the mark is there is left out: whoever may look at any time does more, not less. */
+  :: d_step {
+       created[a] == 0 ->
+       put(a); judge(a, allowed); delete_attempt(a); revision-- };
+     if
+     :: allowed -> allowed = false; goto ask
+     :: !allowed && repeated -> goto withdraw
+     :: d_step { !allowed && !repeated -> k++ } -> goto next
+     fi
 #endif
   /* It was done, but nobody hears of it. */
   :: atomic { lost < LOST -> lost++; d_step { put(a) }; repeated = true };
