@@ -9,7 +9,7 @@ import time
 import unittest
 
 from certificates import Authority
-from etcd import Etcd
+from etcd import Etcd, EtcdCluster
 from plain import Agent
 
 EXIT_REFUSED = 6
@@ -176,6 +176,51 @@ class GroupTest(unittest.TestCase):
                     shutil.copy(source, target)
                 b.wait_for(lambda: run(b)[:2] == (EXIT_REFUSED, ["GroupMaxInDay"]), timeout=60,
                            what="the new certificate")
+
+    def ask_until_decided(self, agent, timeout=60):
+        """True: the action ran; False: its day is full. Until then etcd may be away, and what was
+        asked of a member that died may be counted until it is taken back."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            status, checks, _ = run(agent)
+            if status == 0:
+                return True
+            if checks == ["GroupMaxInDay"]:
+                return False
+            self.assertEqual(status, EXIT_REFUSED)
+            self.assertLessEqual(set(checks), {"GroupUnavailable", "GroupRecoveryInProgress",
+                                               "GroupMaxInDay"})
+            time.sleep(0.2)
+        raise AssertionError(f"undecided: {checks}\n{agent.log()}")
+
+    def test_of_three_members_with_tls_any_one_may_die(self):
+        with tempfile.TemporaryDirectory() as folder:
+            ca = Authority(folder, "etcd")
+            cert, key = ca.issue("etcd", "IP:127.0.0.1,DNS:localhost")
+            mine, my_key = ca.issue("web", "DNS:web")
+            with EtcdCluster(tls={"ca": ca.certificate, "cert": cert, "key": key}) as etcd:
+                leader = etcd.leader()
+                followers = [one for one in etcd.members if one is not leader]
+                # The first endpoint is the one in use.
+                with Group(followers[0], day=3) as group:
+                    fields = (f'endpoint: "{followers[1].url}" endpoint: "{leader.url}" '
+                              f'ca_file: "{ca.certificate}" certificate_file: "{mine}" '
+                              f'key_file: "{my_key}"')
+                    a, b = (group.add(name, etcd_fields=fields) for name in ("web1", "web2"))
+                    ready(a)
+                    ready(b)
+                    self.assertTrue(self.ask_until_decided(a))
+                    followers[0].kill()
+                    begun = time.monotonic()
+                    self.assertEqual(run(b)[0], 0)  # The very next question finds another one.
+                    self.assertLess(time.monotonic() - begun, 3)
+                    followers[0].start()
+                    etcd.leader().kill()
+                    self.assertTrue(self.ask_until_decided(a))
+                    # And what was counted by one member is known to all.
+                    self.assertFalse(self.ask_until_decided(b))
+                    self.assertFalse(self.ask_until_decided(a))
+                    self.assertEqual(len(group.effects()), 3)
 
     def test_a_clone_of_another_machine_may_not_use_the_name(self):
         with Etcd() as etcd, Group(etcd, day=5) as group:
