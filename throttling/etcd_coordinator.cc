@@ -26,7 +26,8 @@ constexpr absl::Duration kLeaseTtl = absl::Seconds(60);
 constexpr absl::Duration kKeepAlive = absl::Seconds(20);
 constexpr absl::Duration kMemberTtl = absl::Hours(24 * 7);  // Unseen for so long: not counted.
 constexpr absl::Duration kMemberKeepAlive = absl::Hours(6);
-constexpr absl::Duration kRecordTtl = absl::Hours(25);  // Of attempts that no limit asks about.
+// Of attempts that no limit asks about; a copy of the youngest stays.
+constexpr absl::Duration kRecordTtl = absl::Hours(25);
 constexpr absl::Duration kRecordLeaseAge = absl::Hours(1);
 constexpr absl::Duration kReadTime = absl::Seconds(60);
 constexpr absl::Duration kTryAgain = absl::Seconds(5);
@@ -50,6 +51,7 @@ void Put(RequestOp& op, const std::string& key, const std::string& value, int64_
   op.mutable_request_put()->set_value(value);
   op.mutable_request_put()->set_lease(lease);
 }
+void Get(RequestOp& op, const std::string& key) { op.mutable_request_range()->set_key(key); }
 void RangePrefix(RequestOp& op, const std::string& prefix, int limit = 0) {
   op.mutable_request_range()->set_key(prefix);
   op.mutable_request_range()->set_range_end(PrefixEnd(prefix));
@@ -293,7 +295,7 @@ class EtcdCoordinator final : public Coordinator {
     Put(*txn.add_success(), key, self, lease);
     Put(*txn.add_success(), keys_.version(kGroupProtocolVersion, options_.server), "", lease);
     Put(*txn.add_success(), keys_.server(options_.server), self, member_lease_);
-    txn.add_failure()->mutable_request_range()->set_key(key);
+    Get(*txn.add_failure(), key);
     etcd_.Txn(std::move(txn), Deadline(),
               [this, alive = Alive(), lease](absl::StatusOr<EtcdTxn> answer) {
                 if (alive.expired()) return;
@@ -461,6 +463,7 @@ class EtcdCoordinator final : public Coordinator {
     for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
       RangePrefix(*ops->Add(), attempts, GroupHistory::kAttemptsMax);
       RangeKeys(*ops->Add(), marks);
+      Get(*ops->Add(), keys_.youngest(attempt.action, attempt.resource));
       CountServers(*ops);
     }
     ask->repeated |= ask->sent;
@@ -478,9 +481,10 @@ class EtcdCoordinator final : public Coordinator {
     ask->repeated |= answer.repeated;
     const bool free = answer.response.succeeded();  // Its key was, and the name is ours.
     const int lists = free ? 1 : 0;
-    TakeCounts(answer, lists + 2);
+    TakeCounts(answer, lists + 3);
     absl::StatusOr<GroupHistory> history =
-        GroupHistory::Read(attempt.action, RangeOf(answer, lists), RangeOf(answer, lists + 1));
+        GroupHistory::Read(attempt.action, RangeOf(answer, lists), RangeOf(answer, lists + 1),
+                           RangeOf(answer, lists + 2));
     if (!history.ok()) return Unavailable(ask, history.status().message());
     const GroupHistory::Entry* own = history->Find(attempt.id);
     if (own == nullptr && !free) {
@@ -521,15 +525,17 @@ class EtcdCoordinator final : public Coordinator {
     RangePrefix(*txn.add_success(), keys_.attempts(attempt.action, attempt.resource),
                 GroupHistory::kAttemptsMax);
     RangeKeys(*txn.add_success(), keys_.running(attempt.action, attempt.resource));
+    Get(*txn.add_success(), keys_.youngest(attempt.action, attempt.resource));
     CountServers(*txn.mutable_success());
     etcd_.Txn(std::move(txn), ask->deadline,
               [this, alive = Alive(), ask](absl::StatusOr<EtcdTxn> answer) {
                 if (alive.expired() || ask->answered) return;
                 if (!answer.ok()) return Unavailable(ask, answer.status().message());
-                absl::StatusOr<GroupHistory> history = GroupHistory::Read(
-                    ask->request.attempt.action, RangeOf(*answer, 0), RangeOf(*answer, 1));
+                absl::StatusOr<GroupHistory> history =
+                    GroupHistory::Read(ask->request.attempt.action, RangeOf(*answer, 0),
+                                       RangeOf(*answer, 1), RangeOf(*answer, 2));
                 if (!history.ok()) return Unavailable(ask, history.status().message());
-                TakeCounts(*answer, 2);
+                TakeCounts(*answer, 3);
                 GroupVerdict verdict = history->Judge(
                     {options_.server, time_.Earliest(loop_.Now()), ask->request.limits});
                 verdict.attempts = history->Counting();
@@ -673,12 +679,14 @@ class EtcdCoordinator final : public Coordinator {
     After(kTidyAfter + Random(kTidyAfter), take_back);
   }
 
-  // Puts down an attempt that is not checked, for others to count. It goes by itself after a day.
+  // Puts down an attempt that is not checked, for others to count. It goes by itself after a day,
+  // but for a copy of the youngest of its key.
   void Record(const Attempt& attempt) {
     const std::string key = keys_.attempts(attempt.action, attempt.resource) + attempt.id;
+    const std::string youngest = keys_.youngest(attempt.action, attempt.resource);
     const Instant at = loop_.Now();
     granted_[attempt.id] = {group::Attempt(), -1};
-    AddDuty(attempt.id, [this, key, attempt, at]() -> std::optional<TxnRequest> {
+    AddDuty(attempt.id, [this, key, youngest, attempt, at]() -> std::optional<TxnRequest> {
       const Instant now = loop_.Now();
       if (!time_.IsFresh(now) || !HaveRecordLease()) return std::nullopt;
       group::Attempt value = ValueOf(attempt);
@@ -691,8 +699,35 @@ class EtcdCoordinator final : public Coordinator {
       // A copy that comes late must not undo its end.
       CompareKey(txn, Compare::CREATE, key).set_create_revision(0);
       Put(*txn.add_success(), key, GroupJson(value), record_lease_);
+      CopyIfYoungest(*txn.add_success(), youngest, YoungestJson(attempt.id, value));
       return txn;
     });
+  }
+
+  static std::string YoungestJson(const std::string& id, const group::Attempt& value) {
+    group::Youngest copy;
+    copy.mutable_start()->set_seconds(value.start().seconds());
+    copy.set_id(id);
+    *copy.mutable_attempt() = value;
+    return GroupJson(copy);
+  }
+  // etcd finds no value less or greater where there is none.
+  static void CopyIfYoungest(RequestOp& op, const std::string& key, const std::string& copy) {
+    TxnRequest& first = *op.mutable_request_txn();
+    CompareKey(first, Compare::CREATE, key).set_create_revision(0);
+    Put(*first.add_success(), key, copy);
+    TxnRequest& younger = *first.add_failure()->mutable_request_txn();
+    Compare& compare = CompareKey(younger, Compare::VALUE, key);
+    compare.set_result(Compare::LESS);
+    compare.set_value(copy);
+    Put(*younger.add_success(), key, copy);
+  }
+  // The end of an attempt whose copy may be there.
+  static void CopyEnd(RequestOp& op, const std::string& key, const std::string& begun,
+                      const std::string& ended) {
+    TxnRequest& same = *op.mutable_request_txn();
+    CompareKey(same, Compare::VALUE, key).set_value(begun);
+    Put(*same.add_success(), key, ended);
   }
 
   // The lease of attempts that no limit asks about: granted anew each hour, never kept alive.
@@ -715,6 +750,7 @@ class EtcdCoordinator final : public Coordinator {
   void Finish(const Attempt& attempt) {
     const std::string key = keys_.attempts(attempt.action, attempt.resource) + attempt.id;
     const std::string mark = keys_.running(attempt.action, attempt.resource) + attempt.id;
+    const std::string youngest = keys_.youngest(attempt.action, attempt.resource);
     const bool ran = attempt.state == AttemptState::kFinished;
     const Instant at = loop_.Now();
     const absl::Duration age = ran ? ledger_.AgeOf(attempt) : absl::ZeroDuration();
@@ -723,12 +759,14 @@ class EtcdCoordinator final : public Coordinator {
     if (!granted_.contains(attempt.id)) return FinishKnownToEtcd(attempt, key, mark, age, result);
     AddDuty(
         attempt.id + "/end",
-        [this, id = attempt.id, key, mark, at, age, result]() -> std::optional<TxnRequest> {
+        [this, id = attempt.id, key, youngest, mark, at, age,
+         result]() -> std::optional<TxnRequest> {
           const Instant now = loop_.Now();
           const auto granted = granted_.find(id);
           if (!time_.IsFresh(now) || granted == granted_.end()) return std::nullopt;
           auto [value, lease] = granted->second;
           if (lease < 0) return std::nullopt;  // Its beginning is not there yet.
+          const std::string begun = YoungestJson(id, value);
           *value.mutable_end() = GroupTimestamp(time_.Latest(now) - (now - at) - age);
           value.set_result(result);
           value.set_ran(true);
@@ -736,6 +774,7 @@ class EtcdCoordinator final : public Coordinator {
           // Once: a copy that comes later must not move its revision.
           CompareKey(txn, Compare::VERSION, key).set_version(1);
           Put(*txn.add_success(), key, GroupJson(value), lease);
+          if (lease != 0) CopyEnd(*txn.add_success(), youngest, begun, YoungestJson(id, value));
           for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
             Delete(*ops->Add(), mark);
           }
@@ -750,18 +789,18 @@ class EtcdCoordinator final : public Coordinator {
         attempt.id,
         [key] {
           TxnRequest txn;
-          txn.add_success()->mutable_request_range()->set_key(key);
+          Get(*txn.add_success(), key);
           return std::optional(txn);
         },
-        [this, id = attempt.id, key, mark, age, result, ran,
-         at = loop_.Now()](const EtcdTxn& answer) {
+        [this, id = attempt.id, key, youngest = keys_.youngest(attempt.action, attempt.resource),
+         mark, age, result, ran, at = loop_.Now()](const EtcdTxn& answer) {
           const auto& range = RangeOf(answer, 0);
           group::Attempt value;
           const bool there =
               range.kvs_size() > 0 && ParseGroupJson(range.kvs(0).value(), value).ok();
           const int64_t lease = there ? range.kvs(0).lease() : 0;
           AddDuty(id + "/end",
-                  [this, key, mark, age, result, ran, at, value, there, lease,
+                  [this, id, key, youngest, mark, age, result, ran, at, value, there, lease,
                    seen = there ? range.kvs(0).mod_revision() : 0]() -> std::optional<TxnRequest> {
                     TxnRequest txn;
                     const Instant now = loop_.Now();
@@ -773,6 +812,10 @@ class EtcdCoordinator final : public Coordinator {
                       ended.set_result(result);
                       ended.set_ran(ran);
                       Put(*txn.add_success(), key, GroupJson(ended), lease);
+                      if (lease != 0) {
+                        CopyEnd(*txn.add_success(), youngest, YoungestJson(id, value),
+                                YoungestJson(id, ended));
+                      }
                     }
                     for (auto* ops : {txn.mutable_success(), txn.mutable_failure()}) {
                       Delete(*ops->Add(), mark);
@@ -844,8 +887,7 @@ class EtcdCoordinator final : public Coordinator {
     };
     for (const FailedCheck& failed : verdict.explained) {
       if (failed.check != ::salve::Check::kGroupRecoveryInProgress) continue;
-      // Only the keys of what refused, not all beside them: in a large group everyone who is
-      // refused puts down and takes back a mark of its own.
+      // Only the keys of what refused, not those of who asks at the same moment and is refused too.
       for (const Attempt& one : failed.attempts) {
         watches_[key].push_back(etcd_.Watch(
             key + one.id, "", revision,

@@ -569,6 +569,53 @@ TEST_F(EtcdCoordinatorTest, WithoutGroupLimitsTheAttemptIsRecordedButNotAwaited)
   EXPECT_THAT(Keys("attempts/"), IsEmpty());
 }
 
+TEST_F(EtcdCoordinatorTest, TheYoungestAttemptIsKeptAlsoWhenNoLimitAskedAboutIt) {
+  const Limits none = {true, -1, -1, -1, -1, -1};
+  Server& a = Start("a");
+  Server& b = Start("b");
+  RunOnce(a, none);
+  RunOnce(b, none);
+  loop_.RunFor(absl::Hours(26));
+  EXPECT_THAT(Keys("attempts/"), IsEmpty());
+  EXPECT_THAT(Keys("youngest/"), SizeIs(1));
+  const Limits two_days = {true, -1, -1, -1, 48 * 60, 1};
+  const auto refused = Reserve(a, two_days);
+  EXPECT_THAT(refused->verdict->failed, ElementsAre(Check::kGroupMinimumMinutes));
+  ASSERT_TRUE(refused->verdict->most_recent.has_value());
+  EXPECT_EQ(refused->verdict->most_recent->server, "b");
+  EXPECT_EQ(refused->verdict->most_recent->state, AttemptState::kFinished);
+  loop_.RunFor(absl::Hours(22));
+  EXPECT_TRUE(Reserve(a, two_days)->verdict->passed);
+}
+
+TEST_F(EtcdCoordinatorTest, AnOlderAttemptThatIsToldLateIsNotTheYoungest) {
+  const Limits none = {true, -1, -1, -1, -1, -1};
+  Server& a = Start("a");
+  Server& b = Start("b");
+  a.client->cut = true;
+  RunOnce(a, none);
+  loop_.RunFor(absl::Minutes(10));
+  RunOnce(b, none);
+  a.client->cut = false;
+  loop_.RunFor(absl::Minutes(5));
+  EXPECT_THAT(Keys("attempts/"), SizeIs(2));
+  loop_.RunFor(absl::Hours(26));
+  const auto refused = Reserve(a, {true, -1, -1, -1, 48 * 60, -1});
+  EXPECT_EQ(refused->verdict->most_recent->server, "b");
+}
+
+TEST_F(EtcdCoordinatorTest, TheYoungestsEndIsToldByTheNextLifeOfItsAgent) {
+  Server& a = Start("a");
+  const auto asked = Reserve(a, {true, -1, -1, -1, -1, -1});
+  Begin(a, asked->attempt);
+  Crash(a);
+  Start("a");
+  End(servers_["a"], asked->attempt);
+  loop_.RunFor(absl::Hours(26));
+  const auto refused = Reserve(Start("b"), {true, -1, -1, -1, 48 * 60, -1});
+  EXPECT_EQ(refused->verdict->most_recent->state, AttemptState::kFinished);
+}
+
 TEST_F(EtcdCoordinatorTest, ADryCheckReservesNothingAndListsWhatCounts) {
   Server& a = Start("a");
   RunOnce(a, kOncePerDay);

@@ -123,25 +123,39 @@ class FakeEtcd {
   static bool Holds(const etcdserverpb::Compare& compare, const etcdserverpb::KeyValue* found) {
     const etcdserverpb::KeyValue none;
     const etcdserverpb::KeyValue& kv = found == nullptr ? none : *found;
-    bool equal = false;
+    // Below, equal or above: -1, 0 or 1.
+    const auto order = [](const auto& is, const auto& wanted) {
+      return is < wanted ? -1 : is == wanted ? 0 : 1;
+    };
+    int is = 0;
     switch (compare.target()) {
       case etcdserverpb::Compare::CREATE:
-        equal = kv.create_revision() == compare.create_revision();
+        is = order(kv.create_revision(), compare.create_revision());
         break;
       case etcdserverpb::Compare::MOD:
-        equal = kv.mod_revision() == compare.mod_revision();
+        is = order(kv.mod_revision(), compare.mod_revision());
         break;
       case etcdserverpb::Compare::VERSION:
-        equal = kv.version() == compare.version();
+        is = order(kv.version(), compare.version());
         break;
       case etcdserverpb::Compare::LEASE:
-        equal = kv.lease() == compare.lease();
+        is = order(kv.lease(), compare.lease());
         break;
       default:
-        equal = found != nullptr && kv.value() == compare.value();
+        if (found == nullptr) return false;  // etcd's rule for values.
+        is = order(kv.value(), compare.value());
         break;
     }
-    return compare.result() == etcdserverpb::Compare::NOT_EQUAL ? !equal : equal;
+    switch (compare.result()) {
+      case etcdserverpb::Compare::NOT_EQUAL:
+        return is != 0;
+      case etcdserverpb::Compare::LESS:
+        return is < 0;
+      case etcdserverpb::Compare::GREATER:
+        return is > 0;
+      default:
+        return is == 0;
+    }
   }
 
   void Do(const etcdserverpb::RequestOp& op, std::vector<etcdserverpb::Event>& events,

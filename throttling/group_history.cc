@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "base/status_macros.h"
 
 namespace salve {
 namespace {
@@ -105,6 +106,9 @@ std::string GroupKeys::attempts(RecoveryAction action, absl::string_view resourc
 std::string GroupKeys::running(RecoveryAction action, absl::string_view resource) const {
   return absl::StrCat(all_running(), KeyPath(action, resource));
 }
+std::string GroupKeys::youngest(RecoveryAction action, absl::string_view resource) const {
+  return absl::StrCat(root_, "youngest/", absl::StripSuffix(KeyPath(action, resource), "/"));
+}
 std::string GroupKeys::AttemptOfRunning(absl::string_view running_key) const {
   return absl::StrCat(root_, "attempts/", absl::StripPrefix(running_key, all_running()));
 }
@@ -112,9 +116,36 @@ std::string GroupKeys::AttemptOfRunning(absl::string_view running_key) const {
 // ---------------------------------------------------------------------------------------------
 // The history.
 
+namespace {
+
+// For people.
+Attempt AttemptOf(RecoveryAction action, absl::string_view id, const group::Attempt& value) {
+  Attempt attempt;
+  attempt.id = std::string(id);
+  attempt.action = action;
+  attempt.resource = value.resource();
+  attempt.requester = value.requester();
+  attempt.server = value.server();
+  attempt.start_wall = TimeOf(value.start());
+  attempt.timeout = TimeOf(value.deadline()) - attempt.start_wall;
+  attempt.state = value.has_end() ? AttemptState::kFinished : AttemptState::kInProgress;
+  if (value.has_end()) {
+    attempt.end_wall = TimeOf(value.end());
+    attempt.result = ResultOf(value.result());
+  }
+  return attempt;
+}
+
+absl::Status CannotRead(absl::string_view key, const absl::Status& why) {
+  return absl::DataLossError(absl::StrCat("the value of ", key, " can't be read: ", why.message()));
+}
+
+}  // namespace
+
 absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
                                                 const etcdserverpb::RangeResponse& attempts,
-                                                const etcdserverpb::RangeResponse& running) {
+                                                const etcdserverpb::RangeResponse& running,
+                                                const etcdserverpb::RangeResponse& youngest) {
   if (attempts.more() || attempts.kvs_size() > kAttemptsMax) {
     return absl::ResourceExhaustedError(
         absl::StrCat("more than ", kAttemptsMax, " attempts of one key are in etcd"));
@@ -128,29 +159,16 @@ absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
     Entry entry;
     entry.key = kv.key();
     if (absl::Status status = ParseAttemptJson(kv.value(), entry.value); !status.ok()) {
-      return absl::DataLossError(
-          absl::StrCat("the value of ", kv.key(), " can't be read: ", status.message()));
+      return CannotRead(kv.key(), status);
     }
-    const group::Attempt& value = entry.value;
     entry.created = kv.create_revision();
     entry.changed = kv.mod_revision();
-    entry.ghost = value.withdrawn() && entry.changed == entry.created;
-    Attempt& attempt = entry.attempt;
-    attempt.id = entry.key.substr(entry.key.rfind('/') + 1);
-    entry.held = held.contains(attempt.id);
-    attempt.action = action;
-    attempt.resource = value.resource();
-    attempt.requester = value.requester();
-    attempt.server = value.server();
-    attempt.start_wall = TimeOf(value.start());
-    attempt.timeout = TimeOf(value.deadline()) - attempt.start_wall;
-    attempt.state = value.has_end() ? AttemptState::kFinished : AttemptState::kInProgress;
-    if (value.has_end()) {
-      attempt.end_wall = TimeOf(value.end());
-      attempt.result = ResultOf(value.result());
-    }
+    entry.ghost = entry.value.withdrawn() && entry.changed == entry.created;
+    entry.attempt = AttemptOf(action, entry.key.substr(entry.key.rfind('/') + 1), entry.value);
+    entry.held = held.contains(entry.attempt.id);
     history.entries_.push_back(std::move(entry));
   }
+  RETURN_IF_ERROR(history.AddYoungest(action, youngest));
   std::sort(history.entries_.begin(), history.entries_.end(),
             [](const Entry& a, const Entry& b) { return a.created < b.created; });
   for (Entry& entry : history.entries_) {
@@ -166,6 +184,25 @@ absl::StatusOr<GroupHistory> GroupHistory::Read(RecoveryAction action,
     entry.counts = history.Judge(question).passed;
   }
   return history;
+}
+
+absl::Status GroupHistory::AddYoungest(RecoveryAction action,
+                                       const etcdserverpb::RangeResponse& youngest) {
+  if (youngest.kvs_size() == 0) return absl::OkStatus();
+  const auto& kv = youngest.kvs(0);
+  group::Youngest copy;
+  if (absl::Status status = ParseGroupJson(kv.value(), copy); !status.ok()) {
+    return CannotRead(kv.key(), status);
+  }
+  if (Find(copy.id()) != nullptr) return absl::OkStatus();  // Its own key is still there.
+  Entry entry;
+  entry.key = kv.key();
+  entry.value = std::move(*copy.mutable_attempt());
+  entry.created = entry.changed = kv.mod_revision();
+  entry.attempt = AttemptOf(action, copy.id(), entry.value);
+  entry.copy = true;
+  entries_.push_back(std::move(entry));
+  return absl::OkStatus();
 }
 
 std::vector<const GroupHistory::Entry*> GroupHistory::CountingFor(int64_t revision) const {
@@ -248,7 +285,7 @@ std::vector<std::string> GroupHistory::Stale(absl::Time now) const {
     }
     const absl::Time t = value.has_end() ? TimeOf(value.end()) : TimeOf(value.deadline());
     youngest = std::max(youngest, t);
-    if (!entry.held) old.emplace_back(t, &entry);
+    if (!entry.held && !entry.copy) old.emplace_back(t, &entry);
   }
   // A refused one whose reason is pruned would look allowed: it goes first, then its reasons.
   if (refused_remain) return stale;

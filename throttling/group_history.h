@@ -34,6 +34,7 @@ class GroupKeys {
   // RESOURCE is "*": a reboot of any server counts for all.
   std::string attempts(RecoveryAction action, absl::string_view resource) const;
   std::string running(RecoveryAction action, absl::string_view resource) const;
+  std::string youngest(RecoveryAction action, absl::string_view resource) const;  // One key.
 
   std::string servers() const { return root_ + "servers/"; }
   std::string alives() const { return root_ + "alive/"; }
@@ -60,11 +61,13 @@ struct GroupQuestion {
 
 class GroupHistory {
  public:
-  // What etcd holds below keys.attempts(…) and keys.running(…), read at one revision.
+  // What etcd holds below keys.attempts(…) and keys.running(…) and at keys.youngest(…), read at one
+  // revision.
   // Errors: kDataLoss: names the key whose value can't be read; kResourceExhausted: too many.
   static absl::StatusOr<GroupHistory> Read(RecoveryAction action,
                                            const etcdserverpb::RangeResponse& attempts,
-                                           const etcdserverpb::RangeResponse& running);
+                                           const etcdserverpb::RangeResponse& running,
+                                           const etcdserverpb::RangeResponse& youngest);
   static constexpr int kAttemptsMax = 20'000;
 
   // Fills in passed, failed, totals, retry_in, most_recent and explained. Another server's attempt
@@ -81,6 +84,7 @@ class GroupHistory {
     bool ghost = false;  // Was withdrawn before it arrived: it never counted for anybody.
     bool counts =
         false;  // It ran, or may have, or may still; or might have, before it was withdrawn.
+    bool copy = false;  // Its own key has lapsed.
     std::string key;
   };
   const Entry* Find(absl::string_view id) const;
@@ -93,6 +97,7 @@ class GroupHistory {
   std::vector<std::string> Stale(absl::Time now) const;
 
  private:
+  absl::Status AddYoungest(RecoveryAction action, const etcdserverpb::RangeResponse& youngest);
   // As an attempt of this create revision saw them.
   std::vector<const Entry*> CountingFor(int64_t revision) const;
 

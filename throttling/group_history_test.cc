@@ -76,7 +76,8 @@ class GroupHistoryTest : public testing::Test {
     running_.add_kvs()->set_key("/salve/groups/web/running/RestartService/nginx/" + id);
   }
   GroupHistory Read() const {
-    return GroupHistory::Read(RecoveryAction::kRestartService, attempts_, running_).value();
+    return GroupHistory::Read(RecoveryAction::kRestartService, attempts_, running_, youngest_)
+        .value();
   }
   GroupVerdict Judge(int minutes, int day, const std::string& server = "z") const {
     return Read().Judge({server, kNow, {true, -1, -1, -1, minutes, day}});
@@ -92,7 +93,17 @@ class GroupHistoryTest : public testing::Test {
                           own.created});
   }
 
-  etcdserverpb::RangeResponse attempts_, running_;
+  void CopyYoungest(const std::string& id) {
+    group::Youngest copy;
+    copy.set_id(id);
+    ASSERT_TRUE(ParseGroupJson(KeyOf(id).value(), *copy.mutable_attempt()).ok());
+    auto& kv = *youngest_.add_kvs();
+    kv.set_key("/salve/groups/web/youngest/RestartService/nginx");
+    kv.set_mod_revision(KeyOf(id).mod_revision());
+    kv.set_value(GroupJson(copy));
+  }
+
+  etcdserverpb::RangeResponse attempts_, running_, youngest_;
   int64_t revision_ = 0;
 };
 
@@ -218,6 +229,30 @@ TEST_F(GroupHistoryTest, AnUncheckedOneCounts) {
   EXPECT_FALSE(Judge(-1, 1, "a").passed);
 }
 
+TEST_F(GroupHistoryTest, ACopyOfTheYoungestStandsForItWhenItsOwnKeyIsGone) {
+  Finished({.id = "1", .age = absl::Hours(26), .checked = false});
+  CopyYoungest("1");
+  EXPECT_EQ(Read().Counting().size(), 1);  // Its own key is there: counted once.
+  attempts_.Clear();
+  const GroupVerdict verdict = Judge(60 * 27, 1);
+  EXPECT_THAT(verdict.failed, ElementsAre(Check::kGroupMinimumMinutes));
+  EXPECT_EQ(verdict.total_in_day, 0);
+  ASSERT_TRUE(verdict.most_recent.has_value());
+  EXPECT_EQ(verdict.most_recent->id, "1");
+  EXPECT_EQ(verdict.most_recent->state, AttemptState::kFinished);
+  EXPECT_THAT(Read().Stale(kNow + absl::Hours(1000)), IsEmpty());
+}
+
+TEST_F(GroupHistoryTest, ACopyThatCannotBeReadIsAnErrorThatNamesItsKey) {
+  Reserve({.id = "1"});
+  CopyYoungest("1");
+  youngest_.mutable_kvs(0)->set_value("{oops");
+  const auto history =
+      GroupHistory::Read(RecoveryAction::kRestartService, attempts_, running_, youngest_);
+  EXPECT_EQ(history.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(history.status().message()), HasSubstr("/youngest/RestartService/nginx"));
+}
+
 TEST_F(GroupHistoryTest, TheFuturesAgeIsZero) {
   Finished({.id = "1", .age = -absl::Minutes(5)});
   EXPECT_FALSE(Judge(60, -1).passed);
@@ -227,7 +262,8 @@ TEST_F(GroupHistoryTest, TheFuturesAgeIsZero) {
 TEST_F(GroupHistoryTest, AValueThatCannotBeReadIsAnErrorThatNamesItsKey) {
   Reserve({.id = "1"});
   KeyOf("1").set_value("{oops");
-  const auto history = GroupHistory::Read(RecoveryAction::kRestartService, attempts_, running_);
+  const auto history =
+      GroupHistory::Read(RecoveryAction::kRestartService, attempts_, running_, youngest_);
   EXPECT_EQ(history.status().code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(history.status().message()), HasSubstr("/RestartService/nginx/1"));
 }
@@ -264,6 +300,8 @@ TEST(GroupKeysTest, AreReadableAndKeepNamesApart) {
             "/salve/groups/web/attempts/RestartService/nginx.service/");
   EXPECT_EQ(keys.running(RecoveryAction::kRunCommand, "/usr/bin/a b"),
             "/salve/groups/web/running/RunCommand/%2Fusr%2Fbin%2Fa%20b/");
+  EXPECT_EQ(keys.youngest(RecoveryAction::kRebootServer, "web1"),
+            "/salve/groups/web/youngest/RebootServer/*");
   EXPECT_EQ(keys.attempts(RecoveryAction::kRebootServer, "web1"),
             "/salve/groups/web/attempts/RebootServer/*/");
   EXPECT_EQ(UnescapeKeyPart(EscapeKeyPart("50%/\n\xff")), "50%/\n\xff");
