@@ -13,6 +13,7 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/unfinished_files.h"
 #include "config/override_xml.h"
 
 namespace salve {
@@ -35,6 +36,29 @@ absl::StatusOr<std::string> ReadOverridesFile(const std::string& path) {
   absl::StatusOr<std::string> text = ReadFile(path, kOverridesBytesMax + 1);
   if (!text.ok() && text.status().code() == absl::StatusCode::kNotFound) return std::string();
   return text;
+}
+
+// An override of a version ends 365 days after it was made. One that does not say when that was,
+// written by hand, was there when its text was last written, if no earlier end is given.
+void Date(std::vector<Override>& set, absl::Time written) {
+  for (Override& one : set) {
+    const bool has_no_date = !one.version.empty() && one.created == absl::InfinitePast();
+    if (has_no_date && one.expiration > written + kVersionOverrideLife) one.created = written;
+  }
+}
+
+// The last change of the file; `now` when it says a later time, or nothing.
+absl::Time WrittenAt(const std::string& path, absl::Time now) {
+  struct stat s;
+  if (stat(path.c_str(), &s) != 0) return now;
+  return std::min(now, absl::TimeFromTimespec(s.st_mtim));
+}
+
+absl::StatusOr<std::vector<Override>> ParseFile(const std::string& text, const std::string& path,
+                                                absl::Time now) {
+  ASSIGN_OR_RETURN(std::vector<Override> set, ParseOverrides(text, path));
+  Date(set, WrittenAt(path, now));
+  return set;
 }
 
 // For a start at which the original can't be had. On the worker.
@@ -77,6 +101,8 @@ struct OverrideStore::Kept {
   std::string stamp;     // Of the file that `set` or `fault` comes from.
   std::string doubtful;  // The stamp of a file that was missing or faulty at the last look.
   std::optional<std::string> shared;  // The shared text, once it is known.
+  std::string seen_text;              // Of shared text: what was seen last,
+  absl::Time seen_first;              // and since when.
   bool is_shared = false;
 
   std::string name() const { return is_shared ? kShared : file; }
@@ -108,7 +134,11 @@ OverrideStore::~OverrideStore() {
 }
 
 void OverrideStore::Load() {
-  for (const auto& kept : kept_) LoadFile(*kept);
+  for (const auto& kept : kept_) {
+    if (kept->scope == OverrideScope::kLocal) RemoveUnfinished(kept->file);
+    RemoveUnfinished(kept->copy);
+    LoadFile(*kept);
+  }
   Number();
   if (options_.shared != nullptr) {
     options_.shared->Watch([this, alive = alive_](const std::string& text) {
@@ -123,8 +153,8 @@ void OverrideStore::LoadFile(Kept& kept) {
   if (!kept.is_shared) {
     kept.stamp = StampOf(kept.file);
     absl::StatusOr<std::string> text = ReadOverridesFile(kept.file);
-    absl::StatusOr<Set> set =
-        text.ok() ? ParseOverrides(*text, kept.file) : absl::StatusOr<Set>(text.status());
+    absl::StatusOr<Set> set = text.ok() ? ParseFile(*text, kept.file, loop_.clock().WallNow())
+                                        : absl::StatusOr<Set>(text.status());
     if (set.ok()) {
       kept.set = *std::move(set);
       KeepCopy(kept, *std::move(text));
@@ -134,10 +164,13 @@ void OverrideStore::LoadFile(Kept& kept) {
   }
   // What the agent held last holds on.
   const absl::StatusOr<std::string> copy = ReadOverridesFile(kept.copy);
-  const absl::StatusOr<Set> set =
-      copy.ok() ? ParseOverrides(*copy, kept.copy) : absl::StatusOr<Set>(copy.status());
+  const absl::StatusOr<Set> set = copy.ok() ? ParseFile(*copy, kept.copy, loop_.clock().WallNow())
+                                            : absl::StatusOr<Set>(copy.status());
   if (set.ok()) {
     kept.set = *set;
+    // The copy was written when this text was seen first.
+    kept.seen_text = *copy;
+    kept.seen_first = WrittenAt(kept.copy, loop_.clock().WallNow());
   } else {
     LogError(absl::StrCat("the copy of the last overrides: ", set.status().message()));
   }
@@ -179,14 +212,15 @@ void OverrideStore::LookAtFiles() {
   for (const auto& kept : kept_) {
     if (!kept->is_shared) looks.push_back({kept.get(), kept->file, kept->copy, kept->stamp});
   }
-  worker_.Post([this, alive = alive_, &loop = loop_, looks = std::move(looks)] {
+  worker_.Post([this, alive = alive_, &loop = loop_, now = loop_.clock().WallNow(),
+                looks = std::move(looks)] {
     std::vector<std::pair<Kept*, Seen>> changed;
     for (const Look& look : looks) {
       Seen seen{.stamp = StampOf(look.file), .missing = false, .set = Set()};
       if (seen.stamp == look.stamp) continue;
       const absl::StatusOr<std::string> text = ReadOverridesFile(look.file);
       seen.missing = text.ok() && text->empty();
-      seen.set = text.ok() ? ParseOverrides(*text, look.file) : absl::StatusOr<Set>(text.status());
+      seen.set = text.ok() ? ParseFile(*text, look.file, now) : absl::StatusOr<Set>(text.status());
       // What is missing may only be so for a moment.
       if (seen.set.ok() && !seen.missing) WriteCopy(look.copy, *text);
       changed.emplace_back(look.kept, std::move(seen));
@@ -217,6 +251,11 @@ void OverrideStore::OnSharedText(const std::string& text) {
   kept.shared = text;
   absl::StatusOr<Set> set = ParseOverrides(text, kShared);
   if (!set.ok()) return Reject(kept, std::string(set.status().message()));
+  if (kept.seen_text != text) {
+    kept.seen_text = text;
+    kept.seen_first = loop_.clock().WallNow();
+  }
+  Date(*set, kept.seen_first);
   kept.fault.clear();
   KeepCopy(kept, text);
   TakeUp(kept, *std::move(set), kShared);
@@ -327,7 +366,7 @@ void OverrideStore::WriteFile(Kept& kept, std::string who, Change change,
     Seen seen{.stamp = "", .missing = false, .set = Set()};
     const absl::Status status = [&]() -> absl::Status {
       ASSIGN_OR_RETURN(const std::string before, ReadOverridesFile(file));
-      absl::StatusOr<Set> set = ParseOverrides(before, file);
+      absl::StatusOr<Set> set = ParseFile(before, file, now);
       if (!set.ok()) return Faulty(set.status());
       RETURN_IF_ERROR(change(*set));
       ASSIGN_OR_RETURN(const std::string text, TextOf(*set, now));
@@ -362,6 +401,7 @@ void OverrideStore::WriteShared(Kept& kept, std::string who, Change change,
   }
   absl::StatusOr<Set> set = ParseOverrides(*kept.shared, kShared);
   if (!set.ok()) return done(Faulty(set.status()));
+  Date(*set, kept.seen_first);
   if (absl::Status status = change(*set); !status.ok()) return done(status);
   absl::StatusOr<std::string> text = TextOf(*set, loop_.clock().WallNow());
   if (!text.ok()) return done(text.status());

@@ -1,7 +1,9 @@
 #include "agent/override_store.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,6 +70,11 @@ class OverrideStoreTest : public testing::Test {
   std::string Path(const std::string& name) const { return dir_ + "/" + name; }
   void Write(const std::string& name, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomically(Path(name), text).ok());
+  }
+  // The simulated clock is not the file system's.
+  void WrittenAt(const std::string& name, absl::Time time) {
+    const timespec times[] = {absl::ToTimespec(time), absl::ToTimespec(time)};
+    ASSERT_EQ(utimensat(AT_FDCWD, Path(name).c_str(), times, 0), 0);
   }
   std::string ReadBack(const std::string& name) const { return ReadFile(Path(name)).value_or(""); }
 
@@ -265,6 +272,49 @@ TEST_F(OverrideStoreTest, OfAVersionItEndsAfter365Days) {
   EXPECT_THAT(Alive(), IsEmpty());
 }
 
+// Written by hand, without a CreatedTime: 365 days from when its file was written.
+TEST_F(OverrideStoreTest, OfAVersionWithoutADateItEndsAfter365DaysToo) {
+  Override override = Of("Ping", "1m", absl::Hours(24 * 500));
+  override.version = "1.0";
+  override.created = absl::InfinitePast();
+  Write("overrides.xml", OverridesXml({override}));
+  WrittenAt("overrides.xml", kNow);
+  Open();
+  loop_.simulated_clock().Advance(absl::Hours(24 * 364));
+  Open();  // A restart prolongs nothing.
+  loop_.simulated_clock().Advance(absl::Hours(24) - absl::Minutes(1));
+  loop_.RunFor(kOverrideLookInterval);
+  EXPECT_EQ(Alive().size(), 1u);
+  // Nor does a file that is written anew for another one.
+  ASSERT_TRUE(Add(OverrideScope::kLocal, Of("Pong", "1m", absl::Hours(24 * 500))).ok());
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_THAT(Alive(), ElementsAre("local Pong=1m"));
+}
+
+TEST_F(OverrideStoreTest, AnEarlierEndHoldsAlsoWithoutADate) {
+  Override override = Of("Ping", "1m", absl::Hours(1));
+  override.version = "1.0";
+  override.created = absl::InfinitePast();
+  Write("overrides.xml", OverridesXml({override}));
+  WrittenAt("overrides.xml", kNow);
+  Open();
+  EXPECT_EQ(store_->overrides()[0].override.created, absl::InfinitePast());
+  loop_.RunFor(absl::Hours(1));
+  EXPECT_THAT(Alive(), IsEmpty());
+}
+
+TEST_F(OverrideStoreTest, WhatAKilledWriteLeftIsRemovedAtTheStart) {
+  for (const char* name : {"overrides.xml.new-aB3dE6", "overrides.last.xml.new-aB3dE6",
+                           "global-overrides.last.xml.new-aB3dE6", "overrides.xml.backup"}) {
+    Write(name, "x");
+  }
+  Open();
+  EXPECT_FALSE(std::filesystem::exists(Path("overrides.xml.new-aB3dE6")));
+  EXPECT_FALSE(std::filesystem::exists(Path("overrides.last.xml.new-aB3dE6")));
+  EXPECT_FALSE(std::filesystem::exists(Path("global-overrides.last.xml.new-aB3dE6")));
+  EXPECT_TRUE(std::filesystem::exists(Path("overrides.xml.backup")));
+}
+
 TEST_F(OverrideStoreTest, AClockThatIsSetForwardEndsIt) {
   Open();
   ASSERT_TRUE(Add(OverrideScope::kLocal, Of("Ping", "1m", absl::Hours(1))).ok());
@@ -350,6 +400,24 @@ TEST_F(SharedOverridesTest, OfAnotherServerAreTakenUp) {
   EXPECT_EQ(news_.back().who, "ada");
 }
 
+// By hand, with etcdctl: 365 days from when this server saw it first.
+TEST_F(SharedOverridesTest, OfAVersionWithoutADateItEndsAfter365DaysToo) {
+  Override override = Of("Ping", "1m", absl::Hours(24 * 500));
+  override.version = "1.0";
+  override.created = absl::InfinitePast();
+  Open(&shared_);
+  shared_.Set(OverridesXml({override}));
+  loop_.RunPending();
+  WrittenAt("global-overrides.last.xml", kNow);
+  loop_.simulated_clock().Advance(absl::Hours(24 * 364));
+  Open(&shared_);  // A restart prolongs nothing.
+  loop_.simulated_clock().Advance(absl::Hours(24) - absl::Minutes(1));
+  loop_.RunFor(kOverrideLookInterval);
+  EXPECT_EQ(Alive().size(), 1u);
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_THAT(Alive(), IsEmpty());
+}
+
 TEST_F(SharedOverridesTest, ALostRaceIsTriedAgain) {
   Open(&shared_);
   shared_.LoseRaces(3);
@@ -415,6 +483,9 @@ TEST_P(OverrideCrashTest, LeavesTheOldOrTheNewSetAndNothingInBetween) {
   Open();
   EXPECT_THAT(store_->faults(), IsEmpty());
   EXPECT_EQ(Alive().size(), is_added ? 2u : 1u);
+  for (const auto& file : std::filesystem::directory_iterator(dir_)) {
+    EXPECT_THAT(file.path().filename().string(), testing::EndsWith(".xml"));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, OverrideCrashTest,

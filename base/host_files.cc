@@ -93,7 +93,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) 
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {
   // A name of its own for each write: two programs may replace the same file.
-  std::string neighbour = path + ".XXXXXX";
+  // base/unfinished_files.h knows it.
+  std::string neighbour = path + ".new-XXXXXX";
   UniqueFd file(mkostemp(neighbour.data(), O_CLOEXEC));
   if (!file.is_open()) return ErrnoStatus(errno, path);
   FaultPoint("file.opened");
