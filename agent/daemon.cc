@@ -411,7 +411,7 @@ class Daemon {
     if (std::exchange(stopping_, true)) return;
     LogInfo(absl::StrCat("stopping: ", why));
     sd_notify(0, "STOPPING=1");
-    engine_->Stop([this] { loop_.Stop(); });
+    engine_->Stop([this] { group_->coordinator().Leave([this] { loop_.Stop(); }); });
   }
 
   void TearDown() {

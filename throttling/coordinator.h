@@ -84,6 +84,10 @@ class Coordinator {
   virtual void ForgetServer(const std::string& name,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
 
+  // At a clean stop: from now on this server is not alive for the group, and asks nothing more.
+  // Calls `done` once, on the loop, never inside this call, at the latest a second later.
+  virtual void Leave(std::function<void()> done) = 0;
+
   // Calls `freed` when an action of another server that refused a Reserve has ended, so that it may
   // be asked again, after `spread`. Empty resource: any resource of the action. Once, at the start.
   using Freed =

@@ -22,6 +22,7 @@ using etcdserverpb::TxnRequest;
 
 constexpr absl::Duration kAnswerTime = absl::Seconds(2);  // Of Reserve and Check, all in all.
 constexpr absl::Duration kDutyTime = absl::Seconds(5);    // Of what nobody waits for.
+constexpr absl::Duration kLeaveTime = absl::Seconds(1);
 constexpr absl::Duration kLeaseTtl = absl::Seconds(60);
 constexpr absl::Duration kKeepAlive = absl::Seconds(20);
 constexpr absl::Duration kMemberTtl = absl::Hours(24 * 7);  // Unseen for so long: not counted.
@@ -161,6 +162,21 @@ class EtcdCoordinator final : public Coordinator {
     });
   }
 
+  // The lease itself lapses by itself: what still runs keeps its marks until then, as after a
+  // crash.
+  void Leave(std::function<void()> done) override {
+    left_ = true;
+    if (!std::exchange(registered_, false)) return Post(std::move(done));
+    TxnRequest txn;
+    CompareKey(txn, Compare::LEASE, keys_.alive(options_.server)).set_lease(lease_);
+    Delete(*txn.add_success(), keys_.alive(options_.server));
+    Delete(*txn.add_success(), keys_.version(kGroupProtocolVersion, options_.server));
+    etcd_.Txn(std::move(txn), loop_.Now() + kLeaveTime,
+              [alive = Alive(), done = std::move(done)](const absl::StatusOr<EtcdTxn>&) {
+                if (!alive.expired()) done();
+              });
+  }
+
   void OnFreed(Freed freed) override { freed_ = std::move(freed); }
   absl::Status Health() const override { return health_; }
 
@@ -254,7 +270,7 @@ class EtcdCoordinator final : public Coordinator {
   }
 
   void Register() {
-    if (std::exchange(registering_, true)) return;
+    if (left_ || std::exchange(registering_, true)) return;
     registered_ = false;
     etcd_.GrantLease(kLeaseTtl, Deadline(), [this, alive = Alive()](absl::StatusOr<int64_t> lease) {
       if (alive.expired()) return;
@@ -332,6 +348,7 @@ class EtcdCoordinator final : public Coordinator {
 
   void Registered(const absl::Status& status) {
     registering_ = false;
+    if (left_) return;
     registered_ = status.ok();
     if (status.ok()) {
       SetHealth(absl::OkStatus());
@@ -958,6 +975,7 @@ class EtcdCoordinator final : public Coordinator {
   bool registering_ = false;
   bool register_scheduled_ = false;
   bool registered_ = false;
+  bool left_ = false;
   bool swept_ = false;
   Waiting timed_, ready_;  // Questions, each with a deadline of its own.
   absl::Status health_;

@@ -141,6 +141,45 @@ TEST_F(EtcdCoordinatorTest, AServerRegistersAndIsCounted) {
   EXPECT_EQ(asked->verdict->servers_in_compatible_version, 2);
 }
 
+TEST_F(EtcdCoordinatorTest, AServerThatLeavesIsNotAliveAtOnce) {
+  Server& a = Start("a");
+  Server& b = Start("b");
+  ASSERT_TRUE(Reserve(a, kOncePerDay)->verdict->passed);
+  bool left = false;
+  a.coordinator->Leave([&] { left = true; });
+  EXPECT_FALSE(left) << "told inside the call";
+  loop_.RunFor(absl::Milliseconds(10));
+  EXPECT_TRUE(left);
+  EXPECT_THAT(Keys("alive/"), ElementsAre("/salve/groups/web/alive/b"));
+  EXPECT_THAT(Keys("running/"), SizeIs(1));  // What may still run goes on being known.
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_THAT(Keys("alive/"), SizeIs(1));  // It does not register anew.
+  const auto asked = Reserve(b, {true, -1, -1, -1, -1, 9});
+  EXPECT_EQ(asked->verdict->servers_in_group, 2);
+  EXPECT_EQ(asked->verdict->servers_in_compatible_version, 1);
+}
+
+TEST_F(EtcdCoordinatorTest, LeavingWaitsASecondForAnEtcdThatDoesNotAnswer) {
+  Server& a = Start("a");
+  etcd_.down = true;
+  bool left = false;
+  a.coordinator->Leave([&] { left = true; });
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(left);
+}
+
+TEST_F(EtcdCoordinatorTest, WhoIsNotRegisteredLeavesAtOnce) {
+  etcd_.down = true;
+  Server& a = Start("a", "", /*settle=*/false);
+  bool left = false;
+  a.coordinator->Leave([&] { left = true; });
+  loop_.RunPending();
+  EXPECT_TRUE(left);
+  etcd_.down = false;
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_THAT(Keys("alive/"), IsEmpty());
+}
+
 TEST_F(EtcdCoordinatorTest, TheGroupsLimitHoldsForAllItsServers) {
   Server& a = Start("a");
   Server& b = Start("b");

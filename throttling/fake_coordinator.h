@@ -39,6 +39,7 @@ class FakeCoordinator final : public Coordinator {
     std::erase_if(members, [&](const GroupMember& member) { return member.name == name; });
     loop_.Post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
   }
+  void Leave(std::function<void()> done) override { loop_.Post(std::move(done)); }
   void OnFreed(Freed listener) override { freed = std::move(listener); }
   absl::Status Health() const override { return absl::OkStatus(); }
 

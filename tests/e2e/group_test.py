@@ -129,6 +129,12 @@ class GroupTest(unittest.TestCase):
             value = json.loads(etcd.ctl("get", "--print-value-only", attempt[0]).stdout)
             self.assertEqual((value["server"], value["result"]), ("web1", "Succeeded"))
             self.assertEqual([key for key in keys if "/running/" in key], [])
+            # Who stops says so.
+            a.stop()
+            servers = b.json("group", "list")
+            servers = servers["Servers"] if isinstance(servers, dict) else servers
+            self.assertEqual([(s["Name"], s.get("Alive", False)) for s in servers],
+                             [("web1", False), ("web2", True)])
 
     def test_without_etcd_nothing_runs_and_it_is_found_again(self):
         with Etcd() as etcd, Group(etcd, day=1) as group:
