@@ -31,7 +31,8 @@ struct ApiLimits {
   int connections_max = 64;                      // Further ones are closed at once.
   absl::Duration handshake = absl::Seconds(10);  // Then it is closed.
   absl::Duration idle = absl::Minutes(2);        // Without a call: closed; clients reopen it.
-  absl::Duration keepalive = absl::Seconds(60);  // Pings a silent client; 20 s for an answer.
+  absl::Duration keepalive = absl::Seconds(60);  // Pings a silent client with a call;
+  absl::Duration answer = absl::Seconds(20);     // no answer: closed.
   absl::Duration age = absl::Hours(1);           // Takes no new call: the client connects
                                                  // anew, with the certificate of then.
 };

@@ -221,20 +221,24 @@ class RemoteListenerTest : public testing::Test {
                                    {.door = *door_, .services = {&service_}, .limits = limits})
                     .value();
   }
-  std::shared_ptr<grpc::Channel> Channel(const grpc::SslCredentialsOptions& options) const {
+  std::shared_ptr<grpc::Channel> Channel(const grpc::SslCredentialsOptions& options,
+                                         int port = 0) const {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // A connection of its own.
-    return grpc::CreateCustomChannel("localhost:" + std::to_string(listener_->port()),
-                                     grpc::SslCredentials(options), arguments);
+    return grpc::CreateCustomChannel(
+        "localhost:" + std::to_string(port != 0 ? port : listener_->port()),
+        grpc::SslCredentials(options), arguments);
   }
   // A client that shows a certificate of `authority`.
-  std::shared_ptr<grpc::Channel> ChannelOf(TestAuthority& authority, const IssueOptions& options) {
+  std::shared_ptr<grpc::Channel> ChannelOf(TestAuthority& authority, const IssueOptions& options,
+                                           int port = 0) {
     const TestAuthority::Files files = authority.Issue("client", options);
     return Channel(
-        {ReadWhole(authority_.ca_file()), ReadWhole(files.key), ReadWhole(files.certificate)});
+        {ReadWhole(authority_.ca_file()), ReadWhole(files.key), ReadWhole(files.certificate)},
+        port);
   }
-  std::shared_ptr<grpc::Channel> ChannelOf(const std::string& names) {
-    return ChannelOf(authority_, {.common_name = "ada", .names = names});
+  std::shared_ptr<grpc::Channel> ChannelOf(const std::string& names, int port = 0) {
+    return ChannelOf(authority_, {.common_name = "ada", .names = names}, port);
   }
   std::shared_ptr<grpc::Channel> WithoutCertificate() {
     return Channel({ReadWhole(authority_.ca_file()), "", ""});
@@ -395,6 +399,77 @@ TEST_F(RemoteListenerTest, AnIdleConnectionIsClosed) {
 
   EXPECT_TRUE(Eventually([&] { return listener_->connections() == 0; }));
   EXPECT_TRUE(GetInfo(channel).ok());
+}
+
+// The network between a client and the listener, until it swallows everything: no packet arrives
+// any more, and nobody hears of an end.
+class Network {
+ public:
+  explicit Network(int to) : listening_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    CHECK(bind(listening_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
+    CHECK(listen(listening_.get(), 1) == 0);
+    CHECK(getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread([this, to] { Carry(to); });
+  }
+  ~Network() {
+    over_ = true;
+    thread_.join();
+  }
+  int port() const { return port_; }
+  void Swallow() { swallows_ = true; }
+
+ private:
+  void Carry(int to) {
+    pollfd caller = {listening_.get(), POLLIN, 0};
+    while (!over_ && poll(&caller, 1, 5) == 0) {
+    }
+    if (over_) return;
+    const UniqueFd client(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const UniqueFd server(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(to));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(connect(server.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+    pollfd ends[] = {{client.get(), POLLIN, 0}, {server.get(), POLLIN, 0}};
+    while (!over_) {
+      if (poll(ends, swallows_ ? 0 : 2, 5) <= 0) continue;
+      for (int i = 0; i < 2; ++i) {
+        char bytes[4096];
+        if ((ends[i].revents & POLLIN) == 0) continue;
+        const ssize_t got = recv(ends[i].fd, bytes, sizeof(bytes), 0);
+        if (got <= 0) return;
+        CHECK(send(ends[1 - i].fd, bytes, static_cast<size_t>(got), MSG_NOSIGNAL) == got);
+      }
+    }
+  }
+
+  const UniqueFd listening_;
+  int port_ = 0;
+  std::atomic<bool> over_ = false;
+  std::atomic<bool> swallows_ = false;
+  std::thread thread_;
+};
+
+TEST_F(RemoteListenerTest, AClientThatVanishesIsPingedAndItsCallEnds) {
+  Serve({.keepalive = absl::Milliseconds(100), .answer = absl::Milliseconds(200)});
+  auto network = std::make_unique<Network>(listener_->port());
+  const auto channel = ChannelOf("DNS:a.example.org", network->port());
+  std::thread caller([&] { EXPECT_FALSE(GetConfig(channel).ok()); });
+  ASSERT_TRUE(Eventually([&] { return service_.calls == 1; }));
+  // One that answers the pings may be silent for long.
+  absl::SleepFor(absl::Seconds(1));
+  EXPECT_EQ(listener_->connections(), 1);
+
+  network->Swallow();
+  EXPECT_TRUE(Eventually([&] { return listener_->connections() == 0; }));
+  network.reset();
+  caller.join();
 }
 
 TEST_F(RemoteListenerTest, AnOldConnectionIsReplaced) {

@@ -147,6 +147,16 @@ TEST_F(ApiServerTest, FollowersAreBounded) {
   EXPECT_EQ(next, "a");
 }
 
+// It reads nothing for so long that what waits for it is more than a follower's 10,000 events, and
+// more than gRPC's windows take.
+TEST_F(ApiServerTest, AWatcherThatReadsTooSlowlyIsToldThatEventsAreMissing) {
+  Decide(2050, "RestartService", "a");
+  const auto stream = Watch();
+  ASSERT_EQ(stream->Next(), "a");
+  for (int i = 0; i < 40'000; ++i) Decide(2050, "RestartService", std::string(1000, 'b'));
+  EXPECT_EQ(stream->End(), grpc::StatusCode::DATA_LOSS);
+}
+
 TEST_F(ApiServerTest, AChangeIsMadeInTheNameOfTheSocketAndTheUser) {
   grpc::ClientContext reload_context;
   SetDeadline(reload_context);

@@ -205,7 +205,15 @@ absl::Status Engine::Notify(const v1::NotifyRequest& request) {
     return absl::NotFoundError(
         absl::StrCat("no probe '", full_name, "'", DidYouMean(full_name, known)));
   }
-  return scheduler_.Report(full_name, request.passed(), request.error().substr(0, 4096));
+  const std::string error = request.error().substr(0, 4096);
+  const absl::Status status = scheduler_.Report(full_name, request.passed(), error);
+  if (!status.ok()) return status;
+  AppendAgentEvent(
+      10, v1::Information,
+      absl::StrCat("reported of the probe ", full_name, ": ",
+                   request.passed() ? "passed" : "failed", error.empty() ? "" : ": ", error),
+      0, request.user());
+  return absl::OkStatus();
 }
 
 }  // namespace salve

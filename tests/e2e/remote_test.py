@@ -86,6 +86,9 @@ class RemoteTest(unittest.TestCase):
         self.assertEqual([attempt["Requester"] for attempt in attempts],
                          ["operator:remote:CN=olga"])
         self.assertIn("remote:CN=olga", [event["Who"] for event in self.agent_events(10)])
+        reports = [(event["Message"], event["Who"]) for event in self.agent_events(10)
+                   if event["Message"].startswith("reported of")]
+        self.assertEqual(reports, [("reported of the probe Files/Told: passed", "remote:CN=olga")])
         self.assertIn("remote:CN=ada", [event["Who"] for event in self.agent_events(3)])
 
     def test_the_socket_and_the_user_are_recorded(self):
