@@ -145,7 +145,10 @@ absl::Status Engine::TakeUp(Configuration configuration) {
       item->monitor->Restore(now, record, parts_.boot_id);
     }
     responders::ChainRecord chain;
-    if (chain.ParseFromString(parts_.state.Get("chain/" + name))) item->chain.Restore(chain);
+    if (chain.ParseFromString(parts_.state.Get("chain/" + name))) {
+      item->chain.Restore(chain, parts_.boot_id, /*acting=*/first);
+    }
+    item->incident_id = item->monitor->Status(now).incident_id;
     if (in_boot_grace_) item->monitor->Hold(now, true);
     for (ResponderItem& responder : item->responders) {
       responder.action->Watch([this, weak = std::weak_ptr<MonitorItem>(item)] {
@@ -165,6 +168,7 @@ absl::Status Engine::TakeUp(Configuration configuration) {
       }
     }
   }
+  if (first) ResumeSettles();
   for (const auto& [name, old] : probes_) {
     const auto kept = probes.find(name);
     if (kept == probes.end() || !Same(kept->second, old)) {

@@ -163,6 +163,10 @@ class Engine {
                    const Attempt& attempt);
   void OnActionEnded(const MonitorPtr& item, size_t index, const std::string& key,
                      const Attempt& attempt, ActionResult result);
+  // engine_settle.cc. Requires of Settle: the resource is suppressed.
+  void Settle(const MonitorPtr& item, size_t index, const std::string& key, Instant end);
+  void ResumeSettles();
+  bool SettleOutlived(const std::string& attempt_id, const std::string& key);
   void OnSettled(const MonitorPtr& item, size_t index, const std::string& key);
   void Judge(const MonitorPtr& item, size_t index, const std::string& key);
   void Escalate(const MonitorPtr& item, std::string subject, std::string message);

@@ -148,7 +148,7 @@ void Engine::StartAction(const MonitorPtr& item, size_t index, const std::string
                   [this, key] { Vacate(key); });
     return;
   }
-  item->chain.Started(index);
+  item->chain.Started(index, attempt.id);
   Suppress(key);
   Respond(item, index, 2, absl::StrCat("attempt ", attempt.id));
   Save(*item);
@@ -163,12 +163,8 @@ void Engine::StartAction(const MonitorPtr& item, size_t index, const std::string
 void Engine::OnActionEnded(const MonitorPtr& item, size_t index, const std::string& key,
                            const Attempt& attempt, ActionResult result) {
   FaultPoint("engine.ended");
-  item->chain.Settling(index);
+  Settle(item, index, key, parts_.loop.Now() + item->responders[index].definition.settle);
   FinishAttempt(attempt.id, EndOf(result), [this, key] { Vacate(key); });
-  parts_.loop.CallAfter(item->responders[index].definition.settle,
-                        [this, alive = alive_, item, index, key] {
-                          if (*alive) OnSettled(item, index, key);
-                        });
 }
 
 // The settle is over: one more look of each probe, for which failing still does not count, so that

@@ -153,6 +153,7 @@ void Engine::CloseOutlived(const std::string& attempt_id, AttemptEnd end) {
   EndWatches(*node.mapped());
   const std::string key = node.mapped()->resource_key;
   FinishAttempt(attempt_id, std::move(end), [this, key] { Vacate(key); });
+  if (SettleOutlived(attempt_id, key)) return;
   parts_.loop.CallAfter(kSettleOfOutlived, [this, alive = alive_, key] {
     if (!*alive) return;
     Unsuppress(key);

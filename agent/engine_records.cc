@@ -169,7 +169,7 @@ void Engine::Save(const MonitorItem& item) {
   if (item.retired) return;
   parts_.state.Put("monitor/" + item.full_name,
                    item.monitor->Save(parts_.loop.Now(), parts_.boot_id).SerializeAsString());
-  parts_.state.Put("chain/" + item.full_name, item.chain.Save().SerializeAsString());
+  parts_.state.Put("chain/" + item.full_name, item.chain.Save(parts_.boot_id).SerializeAsString());
 }
 
 }  // namespace salve

@@ -425,6 +425,149 @@ TEST_F(EngineTest, AnActionOfAnotherServerThatEndsIsAReasonToAskAgain) {
   EXPECT_EQ(Runs(), 1u);
 }
 
+// Waits for systemd, and meanwhile a look takes longer than anything else.
+TEST_F(EngineTest, WhatWasSeenBeforeAWaitJustifiesNothingWhileTheNewLookIsOnItsWay) {
+  UnitState busy = Unit("activating");
+  busy.sub_state = "auto-restart";
+  world_.services.SetUnit("nginx.service", busy);
+  std::string slow = kUnit;
+  slow.replace(slow.find("interval: \"1s\" timeout: \"500ms\""), 31,
+               "interval: \"1m\" timeout: \"10s\"");
+  ASSERT_TRUE(world_.Configure(slow).ok());
+  world_.Sees("nginx.service") = Failed("nginx.service is activating");
+  world_.RunFor(absl::Minutes(1) + absl::Seconds(5));
+  ASSERT_EQ(world_.StateOf("Web"), "UNHEALTHY");
+  world_.looks_take = absl::Seconds(5);
+  world_.Sees("nginx.service") = Observation();
+  world_.services.SetUnit("nginx.service", Unit("active"));
+  world_.RunFor(absl::Seconds(4));
+  EXPECT_EQ(world_.StateOf("Web"), "UNHEALTHY");  // As far as is known.
+  EXPECT_TRUE(world_.services.restarts().empty());
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(world_.StateOf("Web"), "HEALTHY");
+  EXPECT_TRUE(world_.services.restarts().empty());
+}
+
+// The attempt of kWeb ends a second after its begin, and settles for 15 s.
+class SettleTest : public EngineTest {
+ protected:
+  // Until the attempt has begun; returns how long ago.
+  void BeginAttempt() {
+    world_.Sees("web") = Failed("connection refused");
+    while (Runs() == 0) world_.RunFor(absl::Milliseconds(500));
+  }
+  void KillAndStart(const std::string& boot_id = "boot-1") {
+    world_.KillAgent(boot_id);
+    ASSERT_TRUE(world_.Configure(text_).ok());
+  }
+  int Ineffective() const {
+    int count = 0;
+    for (const v1::Event& event : world_.Events(v1::ResponderResult)) {
+      count += event.responder_result().reason().find("did not help") != std::string::npos;
+    }
+    return count;
+  }
+  std::string text_ = kWeb;
+};
+
+TEST_F(SettleTest, GoesOnAfterAKillAndTheAttemptIsJudgedAtItsEnd) {
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  BeginAttempt();
+  world_.RunFor(absl::Seconds(6));
+  KillAndStart();
+  world_.RunFor(absl::Seconds(9));
+  EXPECT_EQ(Ineffective(), 0);
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(Ineffective(), 1);
+  EXPECT_EQ(world_.Events(v1::ResponderResult).back().incident_id().size(), 32u);
+  EXPECT_EQ(Runs(), 1u);
+}
+
+TEST_F(SettleTest, OneThatHealedMeanwhileWasEffective) {
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  BeginAttempt();
+  world_.RunFor(absl::Seconds(6));
+  world_.Sees("web") = Observation();
+  KillAndStart();
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(world_.StateOf("Web"), "HEALTHY");
+  EXPECT_EQ(Ineffective(), 0);
+}
+
+TEST_F(SettleTest, OneThatEndedWhileNobodyLookedIsJudgedAtOnce) {
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  BeginAttempt();
+  world_.RunFor(absl::Seconds(6));
+  world_.engine.reset();
+  world_.RunFor(absl::Minutes(2));
+  KillAndStart();
+  world_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(Ineffective(), 1);
+}
+
+TEST_F(SettleTest, AnActionThatWasKilledWithTheAgentSettlesInTheNextLife) {
+  world_.host.SetProgram("touch", {.takes = absl::Seconds(40)});
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  BeginAttempt();
+  world_.RunFor(absl::Seconds(5));
+  KillAndStart();
+  world_.RunFor(absl::Seconds(14));
+  EXPECT_EQ(Ineffective(), 0);
+  world_.RunFor(absl::Seconds(2));
+  EXPECT_EQ(Ineffective(), 1);
+}
+
+TEST_F(SettleTest, IsForgottenByAReboot) {
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  BeginAttempt();
+  world_.RunFor(absl::Seconds(6));
+  KillAndStart("boot-2");
+  world_.RunFor(absl::Seconds(14));  // Ten seconds were left, and another attempt takes longer.
+  EXPECT_EQ(Ineffective(), 0);
+}
+
+TEST_F(SettleTest, AKillDoesNotShortenTheWaitForARetry) {
+  text_.replace(text_.find("retry_after: \"60s\""), 18, "retry_after: \"20m\"");
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  BeginAttempt();
+  world_.RunFor(absl::Seconds(30));
+  ASSERT_EQ(Ineffective(), 1);
+  KillAndStart();
+  world_.RunFor(absl::Minutes(19));  // The throttle allows it after ten.
+  EXPECT_EQ(Runs(), 1u);
+  world_.RunFor(absl::Minutes(2));
+  EXPECT_EQ(Runs(), 2u);
+}
+
+TEST_F(SettleTest, AfterARebootNobodyWaitsForTheRetry) {
+  text_.replace(text_.find("retry_after: \"60s\""), 18, "retry_after: \"20m\"");
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  BeginAttempt();
+  world_.RunFor(absl::Seconds(30));
+  KillAndStart("boot-2");
+  world_.RunFor(absl::Minutes(12));
+  EXPECT_EQ(Runs(), 2u);
+}
+
+TEST_F(SettleTest, AJobThatOutlivedTheAgentSettlesAndIsJudged) {
+  text_ = kUnit;
+  world_.services.SetUnit("nginx.service", Unit("failed", "signal"));
+  ASSERT_TRUE(world_.Configure(text_).ok());
+  world_.Sees("nginx.service") = Failed("nginx.service is failed");
+  world_.RunFor(absl::Seconds(3));
+  UnitState busy = Unit("activating");
+  busy.job_id = world_.services.restarts()[0].job_id;
+  world_.services.SetUnit("nginx.service", busy);
+  KillAndStart();
+  world_.RunFor(absl::Seconds(30));
+  EXPECT_EQ(Ineffective(), 0);
+  world_.services.SetUnit("nginx.service", Unit("failed", "signal"));
+  world_.RunFor(absl::Seconds(14));
+  EXPECT_EQ(Ineffective(), 0);
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(Ineffective(), 1);
+}
+
 TEST_F(EngineTest, AStepOfTheWallClockIsAnEvent) {
   ASSERT_TRUE(world_.Configure(kWeb).ok());
   world_.RunFor(absl::Seconds(15));

@@ -42,16 +42,17 @@ class RecordingEventLog final : public EventLog {
 // Looks as the test says; a url or unit without a script succeeds.
 class ScriptedProbe final : public Probe {
  public:
-  ScriptedProbe(EventLoop& loop, const Observation* answer) : loop_(loop), answer_(answer) {}
+  ScriptedProbe(EventLoop& loop, const Observation* answer, const absl::Duration* takes)
+      : loop_(loop), answer_(answer), takes_(takes) {}
   ~ScriptedProbe() override { loop_.CancelTimer(timer_); }
   void Start(Instant, ObservationDone done) override {
-    timer_ =
-        loop_.CallAt(loop_.Now(), [this, done = std::move(done)]() mutable { done(*answer_); });
+    timer_ = loop_.CallAfter(*takes_, [this, done = std::move(done)]() mutable { done(*answer_); });
   }
 
  private:
   EventLoop& loop_;
   const Observation* answer_;
+  const absl::Duration* takes_;
   TimerId timer_ = TimerId::kNone;
 };
 
@@ -136,6 +137,7 @@ class SimulatedWorld {
   std::unique_ptr<Coordinator> coordinator;
   bool in_group = false;  // From the next start on (KillAgent): the coordinator is `group`.
   FakeCoordinator* group = nullptr;
+  absl::Duration looks_take = absl::ZeroDuration();  // All of them.
   std::unique_ptr<Gate> gate;
   std::unique_ptr<Engine> engine;
 
@@ -170,7 +172,7 @@ class SimulatedWorld {
         .new_probe = [this](const config::Probe& config) -> absl::StatusOr<std::unique_ptr<Probe>> {
           const std::string& target =
               config.has_http() ? config.http().url() : config.systemd_unit().unit();
-          return std::make_unique<ScriptedProbe>(loop, &answers_[target]);
+          return std::make_unique<ScriptedProbe>(loop, &answers_[target], &looks_take);
         },
         .new_action =
             [this](const config::Responder& config) {

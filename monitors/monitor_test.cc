@@ -35,6 +35,21 @@ TEST(MonitorTest, IsUninitializedUntilItsProbeHasLooked) {
   EXPECT_EQ(monitor.Good(), "");
 }
 
+TEST(MonitorTest, WhatIsOutdatedJustifiesNothingBeforeAnotherBadLook) {
+  WatchedMonitor monitor;
+  monitor.Bad("P", 3);
+  ASSERT_TRUE(monitor.status().fresh);
+  monitor.monitor().Outdate();
+  EXPECT_FALSE(monitor.status().fresh);
+  EXPECT_EQ(monitor.state(), "DEGRADED");
+  EXPECT_TRUE(monitor.status().alert);
+  EXPECT_EQ(monitor.Wait(absl::Minutes(2)), "");  // UNHEALTHY was due at one.
+  monitor.Blind();
+  EXPECT_FALSE(monitor.status().fresh);
+  EXPECT_EQ(monitor.Bad(), "DEGRADED>UNHEALTHY");
+  EXPECT_TRUE(monitor.status().fresh);
+}
+
 TEST(MonitorTest, IsUninitializedUntilEachProbeHasLooked) {
   WatchedMonitor monitor(ThreeInARow({"A", "B"}));
   EXPECT_EQ(monitor.Good("A"), "");

@@ -64,6 +64,16 @@ std::optional<std::string> ResponderChain::WhyNot(size_t i, const MonitorStatus&
   return std::nullopt;
 }
 
+void ResponderChain::Started(size_t i, std::string attempt_id) {
+  links_[i].phase = Phase::kRunning;
+  links_[i].attempt_id = std::move(attempt_id);
+}
+
+void ResponderChain::Settling(size_t i, Instant settle_end) {
+  links_[i].phase = Phase::kSettling;
+  links_[i].settle_end = settle_end;
+}
+
 void ResponderChain::AskAgainAt(size_t i, Instant when) {
   links_[i].phase = Phase::kIdle;
   links_[i].not_before = when;
@@ -99,20 +109,30 @@ bool ResponderChain::FollowIncident(const std::string& incident_id) {
   return true;
 }
 
-responders::ChainRecord ResponderChain::Save() const {
+responders::ChainRecord ResponderChain::Save(const std::string& boot_id) const {
   responders::ChainRecord record;
   record.set_incident_id(incident_id_);
+  record.set_boot_id(boot_id);
   for (const Link& link : links_) {
     auto* saved = record.add_link();
     saved->set_responder(link.definition.name);
     saved->set_ineffective(link.ineffective);
     saved->set_held_back(link.phase == Phase::kHeldBack);
+    // A refusal is asked for anew: what refused it remembers.
+    if (!link.refused) saved->set_retry_boot_ns(link.not_before.nanos_since_boot());
+    if (link.phase != Phase::kRunning && link.phase != Phase::kSettling) continue;
+    saved->set_attempt_id(link.attempt_id);
+    if (link.phase == Phase::kSettling) {
+      saved->set_settle_end_boot_ns(link.settle_end.nanos_since_boot());
+    }
   }
   return record;
 }
 
-void ResponderChain::Restore(const responders::ChainRecord& record) {
+void ResponderChain::Restore(const responders::ChainRecord& record, const std::string& boot_id,
+                             bool acting) {
   incident_id_ = record.incident_id();
+  const bool same_boot = record.boot_id() == boot_id;
   for (const auto& saved : record.link()) {
     for (Link& link : links_) {
       if (link.definition.name != saved.responder()) continue;
@@ -120,6 +140,12 @@ void ResponderChain::Restore(const responders::ChainRecord& record) {
       // The configuration may allow more of them now.
       const bool too_many = link.ineffective >= link.definition.ineffective_after;
       if (saved.held_back() && too_many) link.phase = Phase::kHeldBack;
+      if (!same_boot) continue;
+      link.not_before = Instant::FromNanosSinceBoot(saved.retry_boot_ns());
+      if (!acting || saved.attempt_id().empty()) continue;
+      link.attempt_id = saved.attempt_id();
+      link.settle_end = Instant::FromNanosSinceBoot(saved.settle_end_boot_ns());
+      link.phase = saved.settle_end_boot_ns() == 0 ? Phase::kRunning : Phase::kSettling;
     }
   }
 }

@@ -37,6 +37,9 @@ class ResponderChain {
   Phase phase(size_t i) const { return links_[i].phase; }
   int ineffective(size_t i) const { return links_[i].ineffective; }
   Instant not_before(size_t i) const { return links_[i].not_before; }
+  // While it runs or settles.
+  const std::string& attempt_id(size_t i) const { return links_[i].attempt_id; }
+  Instant settle_end(size_t i) const { return links_[i].settle_end; }
 
   // The responder that should ask now, if any.
   std::optional<size_t> Next(const MonitorStatus& monitor, Instant now) const;
@@ -47,8 +50,8 @@ class ResponderChain {
   std::optional<std::string> WhyNot(size_t i, const MonitorStatus& monitor) const;
 
   void Asked(size_t i) { links_[i].phase = Phase::kAsking; }
-  void Started(size_t i) { links_[i].phase = Phase::kRunning; }
-  void Settling(size_t i) { links_[i].phase = Phase::kSettling; }
+  void Started(size_t i, std::string attempt_id);
+  void Settling(size_t i, Instant settle_end);
   // It was refused or put off: asks again at `when`, or when WakeRefused is called.
   void AskAgainAt(size_t i, Instant when);
   // Its settle has ended. Returns true when it is held back from now on.
@@ -60,8 +63,10 @@ class ResponderChain {
   // retry; what a refusal said still holds. Returns true if it is another one.
   bool FollowIncident(const std::string& incident_id);
 
-  responders::ChainRecord Save() const;
-  void Restore(const responders::ChainRecord& record);
+  responders::ChainRecord Save(const std::string& boot_id) const;
+  // Takes up an earlier life. In the same boot waiting for a retry goes on and, with `acting`, so
+  // does an attempt that was not judged yet: the caller awaits its end, or that of its settle.
+  void Restore(const responders::ChainRecord& record, const std::string& boot_id, bool acting);
 
  private:
   struct Link {
@@ -70,6 +75,8 @@ class ResponderChain {
     Instant not_before;
     bool refused = false;  // `not_before` comes from a refusal.
     int ineffective = 0;
+    std::string attempt_id;
+    Instant settle_end;
   };
   bool IsActing() const;
   bool Applies(const Link& link, const MonitorStatus& monitor) const;

@@ -40,12 +40,13 @@ MonitorStatus In(config::HealthState state, absl::Duration in_state = absl::Zero
 
 Instant At(absl::Duration age) { return Instant() + absl::Hours(1) + age; }
 const Instant kNow = At(absl::ZeroDuration());
+constexpr char kBoot[] = "boot-1";
 
 // One attempt, from the question to the judgement.
 bool Attempt(ResponderChain& chain, size_t i, bool effective, Instant now) {
   chain.Asked(i);
-  chain.Started(i);
-  chain.Settling(i);
+  chain.Started(i, "attempt");
+  chain.Settling(i, now);
   return chain.Judged(i, effective, now);
 }
 
@@ -93,9 +94,9 @@ TEST(ResponderChainTest, ActsInTheOrderWrittenOneAtATime) {
   EXPECT_EQ(chain.Next(status, kNow), 0u);
   chain.Asked(0);
   EXPECT_EQ(chain.Next(status, kNow), std::nullopt);
-  chain.Started(0);
+  chain.Started(0, "attempt");
   EXPECT_EQ(chain.Next(status, kNow), std::nullopt);
-  chain.Settling(0);
+  chain.Settling(0, kNow);
   EXPECT_EQ(chain.Next(status, kNow), std::nullopt);
   EXPECT_EQ(chain.NextDeadline(status, kNow), Instant::InfiniteFuture());
   chain.Judged(0, /*effective=*/false, kNow);
@@ -106,7 +107,7 @@ TEST(ResponderChainTest, OneOfAWeakerStateIsWaitedForToo) {
   ResponderChain chain(
       {Responder("weak", config::DEGRADED), Responder("strong", config::UNHEALTHY)});
   chain.Asked(0);
-  chain.Started(0);
+  chain.Started(0, "attempt");
   EXPECT_EQ(chain.Next(In(config::UNHEALTHY), kNow), std::nullopt);
 }
 
@@ -242,10 +243,10 @@ TEST(ResponderChainTest, CountsOutliveTheAgent) {
   chain.FollowIncident("one");
   Attempt(chain, 0, /*effective=*/false, kNow);
   Attempt(chain, 1, /*effective=*/false, kNow);
-  const responders::ChainRecord record = chain.Save();
+  const responders::ChainRecord record = chain.Save(kBoot);
 
   ResponderChain next({Responder("new"), Responder("tried"), once});
-  next.Restore(record);
+  next.Restore(record, kBoot, true);
   EXPECT_EQ(next.ineffective(0), 0);
   EXPECT_EQ(next.ineffective(1), 1);
   EXPECT_EQ(next.phase(2), Phase::kHeldBack);
@@ -260,8 +261,8 @@ TEST(ResponderChainTest, SavesWhatItRestored) {
   chain.FollowIncident("one");
   for (int i = 0; i < 3; ++i) Attempt(chain, 0, /*effective=*/false, kNow);
   ResponderChain next({Responder("restart")});
-  next.Restore(chain.Save());
-  EXPECT_EQ(next.Save().SerializeAsString(), chain.Save().SerializeAsString());
+  next.Restore(chain.Save(kBoot), kBoot, true);
+  EXPECT_EQ(next.Save(kBoot).SerializeAsString(), chain.Save(kBoot).SerializeAsString());
 }
 
 TEST(ResponderChainTest, OneThatIsAllowedMoreAttemptsIsNotHeldBackAfterARestart) {
@@ -270,7 +271,7 @@ TEST(ResponderChainTest, OneThatIsAllowedMoreAttemptsIsNotHeldBackAfterARestart)
   ResponderDefinition more = Responder("restart");
   more.ineffective_after = 4;
   ResponderChain next({more});
-  next.Restore(chain.Save());
+  next.Restore(chain.Save(kBoot), kBoot, true);
   EXPECT_EQ(next.phase(0), Phase::kIdle);
   EXPECT_TRUE(Attempt(next, 0, /*effective=*/false, kNow));
 }
@@ -281,9 +282,70 @@ TEST(ResponderChainTest, OneThatIsAllowedFewerIsHeldBackAfterItsNext) {
   ResponderDefinition fewer = Responder("restart");
   fewer.ineffective_after = 1;
   ResponderChain next({fewer});
-  next.Restore(chain.Save());
+  next.Restore(chain.Save(kBoot), kBoot, true);
   EXPECT_EQ(next.phase(0), Phase::kIdle);  // Nobody has been told yet that it is held back.
   EXPECT_TRUE(Attempt(next, 0, /*effective=*/false, kNow));
+}
+
+TEST(ResponderChainTest, AnAttemptThatWasNotJudgedIsJudgedInTheNextLife) {
+  ResponderChain chain({Responder("restart"), Responder("next")});
+  chain.Asked(0);
+  chain.Started(0, "attempt-7");
+  ResponderChain running({Responder("restart"), Responder("next")});
+  running.Restore(chain.Save(kBoot), kBoot, true);
+  EXPECT_EQ(running.phase(0), Phase::kRunning);
+  EXPECT_EQ(running.attempt_id(0), "attempt-7");
+  EXPECT_EQ(running.Next(In(config::DEGRADED), kNow), std::nullopt);
+
+  chain.Settling(0, At(absl::Seconds(15)));
+  ResponderChain settling({Responder("restart"), Responder("next")});
+  settling.Restore(chain.Save(kBoot), kBoot, true);
+  EXPECT_EQ(settling.phase(0), Phase::kSettling);
+  EXPECT_EQ(settling.settle_end(0), At(absl::Seconds(15)));
+  EXPECT_EQ(settling.phase(1), Phase::kIdle);
+  settling.Judged(0, /*effective=*/false, kNow);
+  EXPECT_EQ(settling.ineffective(0), 1);
+}
+
+TEST(ResponderChainTest, ARetryIsWaitedForInTheNextLife) {
+  ResponderChain chain({Responder("restart")});
+  chain.FollowIncident("one");
+  Attempt(chain, 0, /*effective=*/false, kNow);
+  ResponderChain next({Responder("restart")});
+  next.Restore(chain.Save(kBoot), kBoot, true);
+  EXPECT_FALSE(next.Next(In(config::DEGRADED), At(absl::Seconds(60)) - kTick).has_value());
+  EXPECT_TRUE(next.Next(In(config::DEGRADED), At(absl::Seconds(60))).has_value());
+}
+
+TEST(ResponderChainTest, ARefusalIsAskedForAnewInTheNextLife) {
+  ResponderChain chain({Responder("restart")});
+  chain.Asked(0);
+  chain.AskAgainAt(0, At(absl::Hours(1)));
+  ResponderChain next({Responder("restart")});
+  next.Restore(chain.Save(kBoot), kBoot, true);
+  EXPECT_TRUE(next.Next(In(config::DEGRADED), kNow).has_value());
+}
+
+TEST(ResponderChainTest, AfterARebootOnlyTheCountsAreLeft) {
+  ResponderChain chain({Responder("restart"), Responder("other")});
+  Attempt(chain, 0, /*effective=*/false, kNow);
+  chain.Asked(1);
+  chain.Started(1, "attempt");
+  chain.Settling(1, At(absl::Seconds(15)));
+  ResponderChain next({Responder("restart"), Responder("other")});
+  next.Restore(chain.Save(kBoot), "boot-2", true);
+  EXPECT_EQ(next.ineffective(0), 1);
+  EXPECT_EQ(next.not_before(0), Instant());
+  EXPECT_EQ(next.phase(1), Phase::kIdle);
+}
+
+TEST(ResponderChainTest, AReloadLeavesWhatActsToTheOldChain) {
+  ResponderChain chain({Responder("restart")});
+  chain.Asked(0);
+  chain.Started(0, "attempt");
+  ResponderChain next({Responder("restart")});
+  next.Restore(chain.Save(kBoot), kBoot, /*acting=*/false);
+  EXPECT_EQ(next.phase(0), Phase::kIdle);
 }
 
 // At NextDeadline Next has an answer, and just before it has not.
