@@ -451,7 +451,7 @@ TEST_F(EngineTest, WhatWasSeenBeforeAWaitJustifiesNothingWhileTheNewLookIsOnItsW
 // The attempt of kWeb ends a second after its begin, and settles for 15 s.
 class SettleTest : public EngineTest {
  protected:
-  // Until the attempt has begun; returns how long ago.
+  // Until the attempt has begun.
   void BeginAttempt() {
     world_.Sees("web") = Failed("connection refused");
     while (Runs() == 0) world_.RunFor(absl::Milliseconds(500));
