@@ -35,6 +35,7 @@ struct MonitorDefinition {
   std::vector<std::string> probes;           // Names within the set, as in ProbeDefinition::name.
   std::vector<StateTransition> transitions;  // At least one; `after` strictly rises.
   absl::Duration reopen_within;
+  absl::Duration clear_after = absl::ZeroDuration();
   bool enabled = true;
   config::Monitor config;
 };
@@ -59,6 +60,7 @@ struct HealthSetDefinition {
   std::string name;
   config::HealthGroup group;
   bool enabled = true;
+  std::vector<std::string> depends_on;  // Health sets of this server.
   std::vector<ProbeDefinition> probes;
   std::vector<MonitorDefinition> monitors;
   std::vector<ResponderDefinition> responders;  // In the order written.

@@ -33,10 +33,14 @@ struct DurationRule {
 
 constexpr DurationRule kDurations[] = {
     {"Agent.boot_grace", absl::Seconds(60), absl::ZeroDuration(), absl::Hours(1)},
+    {"Escalation.timeout", absl::Seconds(30), absl::Seconds(1), absl::Minutes(10)},
+    {"Escalation.retry_after", absl::Seconds(30), absl::Seconds(1), absl::Hours(1)},
+    {"Escalation.digest_window", absl::Minutes(5), absl::Seconds(10), kDay},
     {"Agent.stop_timeout", absl::Seconds(60), absl::ZeroDuration(), absl::Hours(1)},
     {"Retention.age", kNoDefault, absl::Minutes(1), absl::Hours(87600)},
     {"Probe.interval", kNoDefault, absl::Milliseconds(100), kDay},
     {"Probe.timeout", kNoDefault, absl::Milliseconds(10), absl::Hours(1)},
+    {"Monitor.clear_after", absl::ZeroDuration(), absl::ZeroDuration(), kDay},
     {"Monitor.reopen_within", absl::Minutes(10), absl::ZeroDuration(), kDay},
     {"Transition.after", absl::ZeroDuration(), absl::ZeroDuration(), kDay},
     {"Responder.after", absl::ZeroDuration(), absl::ZeroDuration(), kDay},
@@ -55,6 +59,13 @@ struct NumberRule {
 constexpr int64_t kMinutesOfAYear = 365 * 24 * 60;
 constexpr NumberRule kNumbers[] = {
     {"Agent.max_children", 64, 1, 4096},
+    {"Agent.min_healthy_percent", 0, 0, 100},
+    {"Escalation.attempts_max", 8, 1, 100},
+    {"Escalation.digest_after", 10, 1, 1000},
+    {"Flapping.changes", 6, 2, 10000},
+    {"KillProcess.max_count", 10, 1, 1000},
+    {"Collect.bytes_max", 8 << 20, 64 << 10, 1 << 30},
+    {"Collect.keep", 20, 1, 1000},
     {"Retention.bytes", 0, 64 << 10, kUnlimited},
     {"JsonlExport.bytes_max", 64 << 20, 4 << 10, kUnlimited},
     {"JsonlExport.files_max", 5, 1, 100},
@@ -83,6 +94,12 @@ constexpr absl::string_view kNeeded[] = {"ValueBound.threshold"};
 constexpr absl::string_view kKindDurations[] = {
     "NotificationProbe.expect_within",
     "FailureCount.window",
+    "Flapping.window",
+    "PhpFpmPool.grace",
+    "PhpFpmPool.pause",
+    "KillProcess.grace",
+    "TakeOffline.duration",
+    "Collect.journal_since",
     "PercentSuccess.window",
 };
 

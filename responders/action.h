@@ -11,6 +11,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/host.h"
@@ -59,6 +60,9 @@ class Action {
   // The time that it may rightly take, where the system knows: a deadline that nobody has set is
   // no shorter. Zero: nothing is known.
   virtual absl::Duration Needs() const { return absl::ZeroDuration(); }
+
+  // What Run would do now, for a person, in a sentence: "restarts nginx.service over D-Bus".
+  virtual std::string Plan() const { return absl::StrCat(id(), " on ", resource()); }
 
   // Acts. Calls `done` exactly once, a moment after `deadline` at the latest; what has not ended
   // by then is ended. The destructor ends it without `done`. Requires: none runs.
