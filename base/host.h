@@ -30,6 +30,9 @@ struct Command {
   // The child waits, before exec, for ReleaseCommand; it ends by itself, without having run
   // anything, if the agent dies first. So that a pid can be on disk before its effect.
   bool held = false;
+  // Runs as this user: its uid, gid and groups, no new privileges, no inherited capabilities,
+  // umask 022, with its HOME, USER and LOGNAME. Empty: as the agent, which keeps its own.
+  std::string user;
 };
 
 struct CommandResult {
@@ -63,8 +66,9 @@ class Host {
   // Starts a program. `done` is called exactly once, on the loop, when the program has ended
   // (not when its last descendant closes the pipe) or was killed at `deadline` with its whole
   // process group. Never inside this call. Output is what had arrived by then.
-  // Errors: kNotFound: no such program; kPermissionDenied: it may not be run;
-  //   kResourceExhausted: no process, descriptor or memory for it.
+  // Errors: kNotFound: no such program or user; kPermissionDenied: it may not be run, or not as
+  //   this user; kResourceExhausted: no process, descriptor or memory for it; kUnavailable: the
+  //   user is not known yet.
   virtual absl::StatusOr<StartedCommand> RunCommand(const Command& command, Instant deadline,
                                                     CommandDone done) = 0;
   // Lets a held command run. No effect on others.

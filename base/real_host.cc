@@ -56,6 +56,10 @@ std::vector<std::string> Merge(const std::vector<std::string>& own,
   return merged;
 }
 
+std::vector<std::string> EnvironmentOf(const UserIdentity& user) {
+  return {"HOME=" + user.home, "USER=" + user.name, "LOGNAME=" + user.name};
+}
+
 // Kills the session leader, and with it the group that it leads, if that stands already.
 // Requires: the leader has not been reaped, so that both numbers are still its own.
 void KillGroup(pid_t leader) {
@@ -100,6 +104,7 @@ RealHost::RealHost(EventLoop& loop, int commands_max)
     : loop_(loop),
       commands_max_(commands_max),
       environment_(OwnEnvironment()),
+      users_(loop.clock()),
       scratch_(std::make_unique<char[]>(kReadBytesMax)) {}
 
 RealHost::~RealHost() {
@@ -120,6 +125,10 @@ absl::StatusOr<StartedCommand> RealHost::RunCommand(const Command& command, Inst
     return absl::ResourceExhaustedError(
         absl::StrCat(commands_max_, " commands are running already"));
   }
+  UserIdentity user;
+  if (!command.user.empty()) {
+    ASSIGN_OR_RETURN(user, users_.Find(command.user));
+  }
   auto running = std::make_unique<Running>();
   ASSIGN_OR_RETURN(Pipe output, OpenPipe());
   ASSIGN_OR_RETURN(Pipe error_output, OpenPipe());
@@ -132,13 +141,17 @@ absl::StatusOr<StartedCommand> RealHost::RunCommand(const Command& command, Inst
   UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null.is_open()) return ErrnoStatus(errno, "/dev/null");
 
-  const std::vector<std::string> environment = Merge(environment_, command.environment);
+  std::vector<std::string> environment = Merge(environment_, command.environment);
+  if (!command.user.empty()) {
+    environment = Merge(Merge(environment_, EnvironmentOf(user)), command.environment);
+  }
   ASSIGN_OR_RETURN(running->pid, Spawn({.argv = command.argv,
                                         .environment = environment,
                                         .input = null.get(),
                                         .output = output.write_end.get(),
                                         .error_output = error_output.write_end.get(),
-                                        .gate = gate.read_end.get()}));
+                                        .gate = gate.read_end.get(),
+                                        .user = command.user.empty() ? nullptr : &user}));
   null.reset();
   running->pidfd.reset(OpenPidfd(running->pid));
   running->gate = std::move(gate.write_end);

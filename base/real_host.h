@@ -1,6 +1,6 @@
-// RealHost: this machine's processes. Programs run by posix_spawn; held ones by fork, where
-// the child waits at a pipe before its exec. Their end is seen by pidfd on the loop. One
-// thread only: the loop's.
+// RealHost: this machine's processes. Programs run by posix_spawn; held ones and those of
+// another user by fork, where the child waits at a pipe, or changes, before its exec. Their end is
+// seen by pidfd on the loop. One thread only: the loop's.
 #ifndef SALVE_BASE_REAL_HOST_H_
 #define SALVE_BASE_REAL_HOST_H_
 
@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/event_loop.h"
 #include "base/host.h"
+#include "base/user_table.h"
 
 namespace salve {
 
@@ -38,6 +39,11 @@ class RealHost final : public Host {
   absl::StatusOr<int> OpenProcess(pid_t pid) override;
   std::string proc() const override { return "/proc"; }
 
+  // Of Command::user. Who is learnt here first costs no look.
+  UserTable& users() { return users_; }
+  // Those that run already go on, also if there are more.
+  void SetCommandsMax(int commands_max) { commands_max_ = commands_max; }
+
   static constexpr absl::Duration kKillGrace = absl::Milliseconds(500);
 
  private:
@@ -56,8 +62,9 @@ class RealHost final : public Host {
   void Forget(Running& running);
 
   EventLoop& loop_;
-  const int commands_max_;
+  int commands_max_;
   const std::vector<std::string> environment_;
+  UserTable users_;
   const std::unique_ptr<char[]> scratch_;  // For reading output, one pipe at a time.
   uint64_t last_id_ = 0;
   absl::flat_hash_map<CommandId, std::unique_ptr<Running>> running_;

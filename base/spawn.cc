@@ -1,11 +1,15 @@
 #include "base/spawn.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -109,11 +113,65 @@ absl::StatusOr<pid_t> SpawnNow(const SpawnRequest& request, const std::string& p
   return pid;
 }
 
+// What kept a child from its program, told to the parent through a pipe.
+struct ChildError {
+  enum Step : int { kBecomeUser, kExec } step;
+  int error;
+};
+
+// Takes what the kernel would hand on through exec although the user has no right to it.
+// The system calls themselves: libc's would tell the agent's other threads, which are not here.
+int DropCapabilities(bool permitted_too) {
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return errno;
+  __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capget, &header, sets) != 0) return errno;
+  for (__user_cap_data_struct& set : sets) {
+    set.inheritable = 0;
+    if (permitted_too) set.effective = set.permitted = 0;
+  }
+  return syscall(SYS_capset, &header, sets) == 0 ? 0 : errno;
+}
+
+// 0, or the errno of what failed. In the child.
+int BecomeUser(const UserIdentity& user) {
+  umask(022);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
+  // The agent's own user needs no right for it, and keeps what it may.
+  const bool is_other = user.uid != geteuid() || user.gid != getegid();
+  if (!is_other) return DropCapabilities(/*permitted_too=*/false);
+  if (syscall(SYS_setgroups, user.groups.size(), user.groups.data()) != 0) return errno;
+  if (syscall(SYS_setresgid, user.gid, user.gid, user.gid) != 0) return errno;
+  if (syscall(SYS_setresuid, user.uid, user.uid, user.uid) != 0) return errno;
+  return DropCapabilities(/*permitted_too=*/true);
+}
+
+// Descriptor 3 of a forked child is its gate or, without one, the pipe for its error.
+constexpr int kThird = 3;
+
+[[noreturn]] void Fail(const SpawnRequest& request, ChildError error) {
+  if (request.gate < 0) {
+    (void)!write(kThird, &error, sizeof(error));
+  } else if (const char* text = strerrordesc_np(error.error); text != nullptr) {
+    (void)!write(2, text, strlen(text));
+  }
+  _exit(kExecFailed);
+}
+
+void WaitAtGate() {
+  char byte;
+  ssize_t n;
+  do {
+    n = read(kThird, &byte, 1);
+  } while (n < 0 && errno == EINTR);
+  if (n != 1) _exit(kExecFailed);
+  close(kThird);
+}
+
 // The child's side. Other threads of the agent may have held any lock at the fork: only what
 // is async-signal-safe may be called here, so nothing allocates.
-[[noreturn]] void WaitAtGateAndExec(const SpawnRequest& request, const char* program,
-                                    char* const argv[], char* const environment[]) {
-  constexpr int kGate = 3;
+[[noreturn]] void PrepareAndExec(const SpawnRequest& request, int report, const char* program,
+                                 char* const argv[], char* const environment[]) {
   setsid();
   // Handlers first: one of the agent's must not run in the child once signals are let in.
   struct sigaction by_default = {};
@@ -126,34 +184,58 @@ absl::StatusOr<pid_t> SpawnNow(const SpawnRequest& request, const std::string& p
   dup2(request.input, 0);
   dup2(request.output, 1);
   dup2(request.error_output, 2);
-  dup2(request.gate, kGate);
+  dup3(request.gate >= 0 ? request.gate : report, kThird, O_CLOEXEC);
   // Also closes the gates of other held children, which must see the agent's end.
-  close_range(kGate + 1, ~0U, 0);
+  close_range(kThird + 1, ~0U, 0);
 
-  char byte;
-  ssize_t n;
-  do {
-    n = read(kGate, &byte, 1);
-  } while (n < 0 && errno == EINTR);
-  if (n != 1) _exit(kExecFailed);
-  close(kGate);
+  if (request.user != nullptr) {
+    if (const int error = BecomeUser(*request.user); error != 0) {
+      Fail(request, {ChildError::kBecomeUser, error});
+    }
+  }
+  if (request.gate >= 0) WaitAtGate();
   execve(program, argv, environment);
-  const char* text = strerrordesc_np(errno);
-  if (text != nullptr) (void)!write(2, text, strlen(text));
-  _exit(kExecFailed);
+  Fail(request, {ChildError::kExec, errno});
 }
 
-absl::StatusOr<pid_t> SpawnHeld(const SpawnRequest& request, const std::string& program,
-                                char* const argv[], char* const environment[]) {
+absl::Status SpawnErrorAs(const UserIdentity& user, ChildError error, absl::string_view program) {
+  const std::string name = absl::StrCat(program, "' as user '", user.name);
+  if (error.step == ChildError::kExec || error.error != EPERM) {
+    return SpawnError(error.error, name);
+  }
+  return absl::PermissionDeniedError(absl::StrCat(
+      "cannot run '", name, "': only root, or an agent with CAP_SETUID and CAP_SETGID, ",
+      "may become another user"));
+}
+
+absl::StatusOr<pid_t> Fork(const SpawnRequest& request, int report, const std::string& program,
+                           char* const argv[], char* const environment[]) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const pid_t pid = fork();
-  if (pid == 0) WaitAtGateAndExec(request, program.c_str(), argv, environment);
+  if (pid == 0) PrepareAndExec(request, report, program.c_str(), argv, environment);
   const int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return SpawnError(error, request.argv[0]);
   return pid;
+}
+
+// Forks, and waits as posix_spawn does until the program runs or cannot.
+absl::StatusOr<pid_t> SpawnAs(const SpawnRequest& request, const std::string& program,
+                              char* const argv[], char* const environment[]) {
+  ASSIGN_OR_RETURN(Pipe report, OpenPipe());
+  ASSIGN_OR_RETURN(const pid_t pid,
+                   Fork(request, report.write_end.get(), program, argv, environment));
+  report.write_end.reset();
+  ChildError error;
+  ssize_t n;
+  do {
+    n = read(report.read_end.get(), &error, sizeof(error));
+  } while (n < 0 && errno == EINTR);
+  if (n != sizeof(error)) return pid;  // Closed by the exec.
+  waitpid(pid, nullptr, 0);
+  return SpawnErrorAs(*request.user, error, request.argv[0]);
 }
 
 // Moves descriptors out of the way of 0 to 3, which the children's own ones become.
@@ -191,8 +273,9 @@ absl::StatusOr<pid_t> Spawn(const SpawnRequest& request) {
   ASSIGN_OR_RETURN(const std::string program, FindProgram(request));
   const std::vector<char*> argv = Pointers(request.argv);
   const std::vector<char*> environment = Pointers(request.environment);
-  return request.gate < 0 ? SpawnNow(request, program, argv.data(), environment.data())
-                          : SpawnHeld(request, program, argv.data(), environment.data());
+  if (request.gate >= 0) return Fork(request, -1, program, argv.data(), environment.data());
+  return request.user == nullptr ? SpawnNow(request, program, argv.data(), environment.data())
+                                 : SpawnAs(request, program, argv.data(), environment.data());
 }
 
 }  // namespace salve

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "base/user_table.h"
 
 namespace salve {
 
@@ -28,6 +29,8 @@ struct SpawnRequest {
   const std::vector<std::string>& environment;
   int input = -1, output = -1, error_output = -1;  // Become 0, 1 and 2.
   int gate = -1;  // Unless -1: exec only after one byte came out of it, exit at its end.
+  // Unless null: whose rights it has, see Command::user. Must outlive the call.
+  const UserIdentity* user = nullptr;
 };
 
 // Starts argv[0] as the leader of a new session, with default signal handling and no other
