@@ -8,6 +8,7 @@
 #include "config/config.pb.h"
 #include "config/duration.h"
 #include "config/errors.h"
+#include "config/redact.h"
 #include "config/rules.h"
 #include "config/schema.h"
 #include "config/text_file.h"
@@ -149,6 +150,7 @@ void PrintFile(const SourceFile& source, const std::string& type, const Schema& 
   const std::unique_ptr<Message> whole(file->message().New());
   whole->CopyFrom(file->message());
   fill(*whole);
+  Redact(*whole);
   const Place root = file->root();
   Printer(out).Print(*whole, &root);
 }

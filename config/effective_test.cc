@@ -47,6 +47,19 @@ max_children: 64
 )");
 }
 
+TEST(EffectiveTest, ShowsNoSecret) {
+  const std::string shown = EffectiveConfigText(Load("", R"(health_set {
+  name: "Web"
+  probe { name: "P" http { url: "http://ann:hunter2@web/"
+                           header { name: "Authorization" value: "Bearer hunter2" } } }
+  monitor { name: "M" probe: "P" consecutive_failures {} }
+  responder { name: "R" monitor: "M" on: UNHEALTHY
+              run_command { command: "heal" environment: "KEY=hunter2" } }
+})"));
+  EXPECT_EQ(shown.find("hunter2"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("url: \"http://***@web/\"  # web.textproto:3"), std::string::npos) << shown;
+}
+
 TEST(EffectiveTest, WhatIsWrittenHasItsSourceBehindIt) {
   EXPECT_EQ(EffectiveConfigText(Load("version: '7'\nchannels { jsonl { path: '/x' } }\n"
                                      "boot_grace: '0s'",

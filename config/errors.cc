@@ -1,10 +1,9 @@
 #include "config/errors.h"
 
-#include <utility>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "config/redact.h"
 
 namespace salve {
 namespace {
@@ -16,7 +15,7 @@ bool ContinuesCharacter(char byte) { return (static_cast<unsigned char>(byte) & 
 }  // namespace
 
 void ErrorList::Add(std::string line) {
-  if (!full()) lines_.push_back(std::move(line));
+  if (!full()) lines_.push_back(RedactText(line));
   ++count_;
 }
 

@@ -11,7 +11,8 @@
 
 namespace salve {
 
-// Lines of errors, in the order they were found. Keeps 20; of more, only the number.
+// Lines of errors, in the order they were found. Keeps 20; of more, only the number. What they
+// quote is redacted (redact.h).
 class ErrorList {
  public:
   static constexpr size_t kLinesMax = 20;

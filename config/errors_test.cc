@@ -19,6 +19,12 @@ size_t LinesOf(const absl::Status& status) {
   return std::count(status.message().begin(), status.message().end(), '\n') + 1;
 }
 
+TEST(ErrorListTest, DoesNotQuoteThePasswordOfAUrl) {
+  ErrorList errors;
+  errors.Add("a.textproto:1:2: 'http://ann:hunter2@db' is no endpoint");
+  EXPECT_EQ(errors.ToStatus().message(), "a.textproto:1:2: 'http://***@db' is no endpoint");
+}
+
 TEST(ErrorListTest, NoErrorIsOk) {
   EXPECT_TRUE(ErrorList().ToStatus().ok());
   EXPECT_TRUE(ErrorList().empty());
