@@ -22,6 +22,7 @@
 #include "agent/api_server.h"
 #include "agent/configuration.h"
 #include "agent/engine.h"
+#include "agent/exec_users.h"
 #include "agent/group.h"
 #include "agent/overrides.h"
 #include "agent/remote_access.h"
@@ -30,7 +31,9 @@
 #include "base/real_host.h"
 #include "base/sd_bus_service_manager.h"
 #include "base/status_macros.h"
+#include "base/user_table.h"
 #include "base/uv_loop.h"
+#include "base/version.h"
 #include "base/worker.h"
 #include "channels/event_query.h"
 #include "channels/event_store.h"
@@ -121,15 +124,26 @@ RetentionTable RetentionOf(const config::Channels& config) {
   return table;
 }
 
+// As ReadConfiguration, with the users of exec probes looked up. Blocks.
+absl::StatusOr<CheckedConfiguration> ReadWithUsers(const std::string& dir, UserTable& users) {
+  absl::StatusOr<CheckedConfiguration> checked = ReadConfiguration(dir);
+  if (!checked.ok()) return checked;
+  if (geteuid() == 0) UseExecUser(checked->configuration);
+  users.Learn(ExecUsers(checked->configuration));
+  return checked;
+}
+
 class Daemon {
  public:
   explicit Daemon(DaemonOptions options)
       : options_(std::move(options)),
         started_wall_(loop_.clock().WallNow()),
-        started_(loop_.Now()) {}
+        started_(loop_.Now()),
+        host_(std::make_unique<RealHost>(loop_)) {}
 
   int Run() {
-    absl::StatusOr<CheckedConfiguration> checked = ReadConfiguration(options_.config_dir);
+    absl::StatusOr<CheckedConfiguration> checked =
+        ReadWithUsers(options_.config_dir, host_->users());
     if (!checked.ok()) {
       LogError("the configuration is refused:");
       for (absl::string_view line : absl::StrSplit(checked.status().message(), '\n')) {
@@ -146,7 +160,7 @@ class Daemon {
     loop_.OnSignal(SIGHUP, [this] { Reload("SIGHUP", [](absl::Status) {}); });
     sd_notify(0, "READY=1");
     FeedWatchdog();
-    LogInfo(absl::StrCat("salved ", AgentVersion(), " watches ", server_, " (",
+    LogInfo(absl::StrCat("salved ", kVersion, " watches ", server_, " (",
                          engine_->configuration().health_sets.size(), " health sets)"));
     loop_.Run();
     TearDown();
@@ -162,7 +176,7 @@ class Daemon {
     ASSIGN_OR_RETURN(std::string boot_id, ReadFile("/proc/sys/kernel/random/boot_id"));
     boot_id = std::string(absl::StripAsciiWhitespace(boot_id));
 
-    host_ = std::make_unique<RealHost>(loop_, configuration.agent.max_children);
+    host_->SetCommandsMax(configuration.agent.max_children);
     services_ = std::make_unique<SdBusServiceManager>(loop_);
     resolver_ = std::make_unique<Resolver>(loop_);
     http_ = std::make_unique<HttpClient>(loop_, *resolver_);
@@ -189,6 +203,7 @@ class Daemon {
     LoadOverrides();
     engine_->Reconcile();
     RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
+    WarnOfUsers();
     return Serve();
   }
 
@@ -199,7 +214,7 @@ class Daemon {
                      .random = random_,
                      .machine_id = MachineId(),
                      .boot_id = boot_id,
-                     .agent_version = AgentVersion(),
+                     .agent_version = kVersion,
                      .say = [this](const std::string& message, bool is_error) {
                        is_error ? LogError(message) : LogInfo(message);
                        engine_->AppendAgentEvent(7, is_error ? v1::Error : v1::Information,
@@ -262,7 +277,7 @@ class Daemon {
         .new_probe = [probes](const config::Probe& config) { return NewProbe(config, probes); },
         .new_action =
             [actions](const config::Responder& config) { return NewAction(config, actions); },
-        .version = AgentVersion(),
+        .version = kVersion,
         .checks = ChecksOfAllKinds(),
     });
   }
@@ -281,8 +296,7 @@ class Daemon {
 
   // Says in the channel and the log what a person should know of this start.
   void Announce() {
-    engine_->AppendAgentEvent(1, v1::Information,
-                              absl::StrCat("salved ", AgentVersion(), " started"));
+    engine_->AppendAgentEvent(1, v1::Information, absl::StrCat("salved ", kVersion, " started"));
     // 9: something was lost or damaged; 7: the store can't be written now.
     std::vector<std::pair<int, std::string>> trouble;
     if (!state_->damage().empty()) trouble.emplace_back(9, state_->damage());
@@ -295,6 +309,14 @@ class Daemon {
       LogError(message);
       warnings_.push_back(message);
     }
+  }
+
+  // Exec probes that cannot run as their user: their looks are Rejected, which is seen late.
+  void WarnOfUsers() {
+    UserTable& users = host_->users();
+    user_warnings_ = ExecUserWarnings(ExecUsers(engine_->configuration()), geteuid(),
+                                      [&](const std::string& name) { return users.Find(name); });
+    for (const std::string& warning : user_warnings_) LogWarning(warning);
   }
 
   absl::Status Serve() {
@@ -340,7 +362,7 @@ class Daemon {
     sd_notify(0, "RELOADING=1");
     reloader_.Post([this, user = std::move(user), done = std::move(done)] {
       auto checked = std::make_shared<absl::StatusOr<CheckedConfiguration>>(
-          ReadConfiguration(options_.config_dir));
+          ReadWithUsers(options_.config_dir, host_->users()));
       loop_.Post([this, user, done, checked] {
         absl::Status status = checked->status();
         if (status.ok() &&
@@ -359,6 +381,8 @@ class Daemon {
           const config::Channels& channels = engine_->configuration().agent.config.channels();
           events_->Reconfigure(RetentionOf(channels), ExportsOf(channels));
           remote_->Configure(engine_->configuration().agent.config.remote());
+          host_->SetCommandsMax(engine_->configuration().agent.max_children);
+          WarnOfUsers();
           engine_->AppendAgentEvent(3, v1::Information, "the configuration was reloaded", 0, user);
           LogInfo("the configuration was reloaded");
         } else {
@@ -376,7 +400,7 @@ class Daemon {
   }
 
   void FillInfo(v1::GetInfoResponse& info) {
-    info.set_version(AgentVersion());
+    info.set_version(kVersion);
     info.set_server(server_);
     info.set_definitions_version(engine_->configuration().agent.version);
     info.mutable_started()->set_seconds(absl::ToUnixSeconds(started_wall_));
@@ -387,6 +411,7 @@ class Daemon {
     info.set_events_dropped(events_->dropped());
     info.set_first_probe_ms(absl::ToDoubleMilliseconds(engine_->first_look() - started_));
     for (const std::string& warning : warnings_) info.add_warnings(warning);
+    for (const std::string& warning : user_warnings_) info.add_warnings(warning);
     if (!remote_->trouble().empty()) info.add_warnings(remote_->trouble());
     for (const std::string& fault : overrides_->faults()) info.add_warnings(fault);
     if (absl::Status status = group_->coordinator().Health(); !status.ok()) {
@@ -453,6 +478,7 @@ class Daemon {
   std::vector<std::unique_ptr<ApiServer>> servers_;
   std::unique_ptr<RemoteAccess> remote_;
   std::vector<std::string> warnings_;
+  std::vector<std::string> user_warnings_;
   TimerId watchdog_ = TimerId::kNone;
   bool stopping_ = false;
   ThreadWorker reloader_;
@@ -464,7 +490,5 @@ int RunDaemon(const DaemonOptions& options) {
   PrepareProcess();
   return Daemon(options).Run();
 }
-
-const char* AgentVersion() { return "0.1.0"; }
 
 }  // namespace salve

@@ -18,9 +18,6 @@ struct DaemonOptions {
 // configuration was refused, 3 the state or a socket can't be used; the log says why.
 int RunDaemon(const DaemonOptions& options);
 
-// "0.1.0"
-const char* AgentVersion();
-
 }  // namespace salve
 
 #endif  // SALVE_AGENT_DAEMON_H_

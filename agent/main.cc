@@ -3,6 +3,7 @@
 #include "CLI/CLI.hpp"
 #include "agent/configuration.h"
 #include "agent/daemon.h"
+#include "base/version.h"
 
 int main(int argc, char** argv) {
   salve::DaemonOptions options;
@@ -24,7 +25,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (version) {
-    std::cout << "salved " << salve::AgentVersion() << "\n";
+    std::cout << "salved " << salve::kVersion << "\n";
     return 0;
   }
   if (check) {

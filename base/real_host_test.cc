@@ -218,6 +218,18 @@ TEST_F(RealHostTest, RunsNoMoreCommandsThanAllowed) {
   EXPECT_TRUE(Start(Shell("exit 0")).ok());
 }
 
+TEST_F(RealHostTest, TakesUpAnotherNumberOfCommandsWhileSomeRun) {
+  host_->SetCommandsMax(2);
+  const auto first = Start(Shell("sleep 1000"));
+  const auto second = Start(Shell("sleep 1000"));
+  ASSERT_TRUE(second.ok());
+  host_->SetCommandsMax(1);
+  EXPECT_TRUE(absl::IsResourceExhausted(Start(Shell("exit 0")).status()));
+  EXPECT_TRUE(IsAlive(first->process.pid));
+  host_->SetCommandsMax(3);
+  EXPECT_TRUE(Start(Shell("exit 0")).ok());
+}
+
 TEST_F(RealHostTest, RunsNothingWithoutDescriptors) {
   std::vector<UniqueFd> all;
   while (all.empty() || all.back().is_open()) all.emplace_back(open("/dev/null", O_CLOEXEC));

@@ -12,6 +12,7 @@
 
 #include "agent/configuration.h"
 #include "base/clock.h"
+#include "base/version.h"
 #include "cli/salvectl.h"
 
 namespace {
@@ -54,7 +55,7 @@ int main(int argc, char** argv) {
   world.environment = ReadEnvironment();
   world.out_is_terminal = isatty(STDOUT_FILENO) == 1;
   world.user = UserName();
-  world.version = SALVE_VERSION;
+  world.version = salve::kVersion;
   world.watch_interrupt = WatchInterrupt;
   world.check_configuration = salve::CheckConfigurationFolder;
   return salve::RunSalvectl({argv + 1, argv + argc}, std::cout, std::cerr, world);

@@ -179,6 +179,9 @@ AgentDefinition ReadAgent(config::Agent agent, const Place& place, const std::st
   CheckServer(agent, definition.server, faults);
   if (!agent.group().empty()) CheckName("group", agent.group(), faults);
   CheckVersion(agent.version(), faults);
+  if (!agent.exec_user().empty() && !IsValidUserName(agent.exec_user())) {
+    faults.Add("exec_user", absl::StrCat(Quoted(agent.exec_user()), " is no name of a user"));
+  }
   CheckCoordinator(agent, faults);
   CheckExports(agent.channels(), faults);
   if (agent.has_remote()) CheckRemote(agent.remote(), faults);

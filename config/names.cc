@@ -48,6 +48,14 @@ bool IsValidName(absl::string_view name) {
          });
 }
 
+bool IsValidUserName(absl::string_view name) {
+  constexpr size_t kLengthMax = 256;
+  return !name.empty() && name.size() <= kLengthMax && name.front() != '-' &&
+         std::none_of(name.begin(), name.end(), [](unsigned char c) {
+           return c <= ' ' || c == ':' || c == '/' || c == 0x7f;
+         });
+}
+
 std::vector<std::string> NearestNames(absl::string_view name, const std::vector<std::string>& known,
                                       size_t count) {
   if (name.empty() || name.size() > kComparedLengthMax) return {};

@@ -12,6 +12,10 @@ namespace salve {
 // Letters, digits, '.', '_', '-'; 1..100 of them.
 bool IsValidName(absl::string_view name);
 
+// Could be a user of some system: 1..256 characters, none of them blank, ':', '/' or a control
+// character, and no '-' first. Whether there is one only the server itself can say.
+bool IsValidUserName(absl::string_view name);
+
 // The at most `count` of `known` nearest to `name` (edit distance, any case), best first; only
 // those near enough to be meant.
 std::vector<std::string> NearestNames(absl::string_view name, const std::vector<std::string>& known,

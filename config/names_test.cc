@@ -28,6 +28,20 @@ TEST(NamesTest, AHundredCharactersAreAllowedAndOneMoreIsNot) {
   EXPECT_FALSE(IsValidName(std::string(101, 'x')));
 }
 
+TEST(NamesTest, AUserMayBeOfADirectoryToo) {
+  for (const char* name : {"nagios", "_apt", "EXAMPLE\\ann", "ann@example.org", "j\xc3\xb6rg"}) {
+    EXPECT_TRUE(IsValidUserName(name)) << name;
+  }
+  EXPECT_TRUE(IsValidUserName(std::string(256, 'x')));
+}
+
+TEST(NamesTest, WhatNoUserCanBeCalledIsRefused) {
+  for (const char* name : {"", "a b", "a:b", "../a", "-a", "a\n", "a\x7f"}) {
+    EXPECT_FALSE(IsValidUserName(name)) << name;
+  }
+  EXPECT_FALSE(IsValidUserName(std::string(257, 'x')));
+}
+
 TEST(NamesTest, FindsASlipOfTheKeys) {
   EXPECT_THAT(NearestNames("intervl", {"name", "interval", "timeout"}), ElementsAre("interval"));
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "config/names.h"
 #include "probes/field_checks.h"
 #include "probes/perf_data.h"
 
@@ -103,6 +104,9 @@ absl::Status CheckExecProbe(const config::ExecProbe& config) {
   for (const std::string& entry : config.environment()) {
     RETURN_IF_ERROR(CheckEnvironment("exec.environment", entry));
   }
+  if (!config.user().empty() && !IsValidUserName(config.user())) {
+    return BadField("exec.user", absl::StrCat("'", config.user(), "' is no name of a user"));
+  }
   if (config.output_bytes_max() == 0) return absl::OkStatus();
   return CheckRange("exec.output_bytes_max", config.output_bytes_max(), 256, 1 << 20);
 }
@@ -112,6 +116,7 @@ absl::StatusOr<std::unique_ptr<Probe>> NewExecProbe(const config::ExecProbe& con
   Command command;
   command.argv.assign(config.command().begin(), config.command().end());
   command.environment.assign(config.environment().begin(), config.environment().end());
+  command.user = config.user();
   command.output_bytes_max =
       config.output_bytes_max() == 0 ? kOutputBytesDefault : config.output_bytes_max();
   return std::make_unique<ExecProbe>(std::move(command), config.warning_fails(), host);

@@ -132,6 +132,22 @@ TEST_F(ExecProbeTest, BoundsWhatIsKeptOfTheOutput) {
   EXPECT_EQ(host_.started()[0].command.output_bytes_max, 8u * 1024);
 }
 
+TEST_F(ExecProbeTest, RunsAsItsUser) {
+  config_.set_user("nagios");
+  Make();
+  LookAt(0, "");
+  EXPECT_EQ(host_.started()[0].command.user, "nagios");
+}
+
+TEST_F(ExecProbeTest, AUserWhoIsNotThereIsRejected) {
+  config_.set_user("nagios");
+  Make();
+  host_.SetRunError(absl::NotFoundError("there is no user 'nagios' on this server"));
+  const Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kRejected);
+  EXPECT_EQ(seen.error, "there is no user 'nagios' on this server");
+}
+
 TEST_F(ExecProbeTest, KillsTheCommandSilentlyWhenItIsDestroyed) {
   Make();
   host_.SetProgram("check_disk", {.takes = absl::InfiniteDuration()});
@@ -195,6 +211,15 @@ TEST(CheckExecProbeTest, NamesTheFieldThatCannotWork) {
   EXPECT_TRUE(CheckExecProbe(config).ok());
   config.add_environment("NO");
   EXPECT_EQ(CheckExecProbe(config).message(), "exec.environment: 'NO' is not NAME=value");
+}
+
+TEST(CheckExecProbeTest, TheUserIsAName) {
+  config::ExecProbe config;
+  config.add_command("true");
+  config.set_user("nobody-has-this-name");  // Only the server can know.
+  EXPECT_TRUE(CheckExecProbe(config).ok());
+  config.set_user("a:b");
+  EXPECT_EQ(CheckExecProbe(config).message(), "exec.user: 'a:b' is no name of a user");
 }
 
 TEST(CheckExecProbeTest, KeepsTheBoundsOfTheOutput) {
