@@ -203,6 +203,9 @@ absl::StatusOr<std::unique_ptr<LedgerStore>> LedgerStore::Open(const std::string
   RETURN_IF_ERROR(CheckWal(path + "-wal"));
   RETURN_IF_ERROR(store->Connect());
   RETURN_IF_ERROR(store->CheckOrMakeSchema());
+  // A power loss may leave frames of its torn commit behind the end of the log. The log begins
+  // anew, with other salts, before the next torn commit could seem to stand in front of them.
+  RETURN_IF_ERROR(Named(store->db_->Execute("PRAGMA wal_checkpoint(RESTART)"), path));
   struct stat wal;
   if (stat((path + "-wal").c_str(), &wal) != 0 || wal.st_size < kWalBytes) {
     // Zeros behind the end of a log are no part of it. Grown with the connection closed: SQLite
@@ -235,11 +238,12 @@ absl::Status LedgerStore::Connect() {
     return absl::PermissionDeniedError(absl::StrCat(path_, ": can't be written"));
   }
   // EXCLUSIVE before WAL: no -shm file and no lock calls. The log stays at a close: a fresh one
-  // would cost twice the time a commit.
+  // would cost twice the time a commit. EXTRA is FULL, but the rollback journal of a file that is
+  // being made cannot come back after a power loss and undo what the log had already.
   int keep_log = 1;
   sqlite3_file_control(db_->handle(), "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log);
   const absl::Status status = db_->Execute(
-      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=EXTRA; PRAGMA journal_mode=WAL; "
       "PRAGMA wal_autocheckpoint=1000; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;");
   if ((sqlite3_errcode(db_->handle()) & 0xff) == SQLITE_BUSY) {
     return absl::UnavailableError(absl::StrCat(path_, ": another process has it open"));
