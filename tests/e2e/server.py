@@ -53,13 +53,13 @@ class Server:
     """A booted machine with nginx and salved running. Use as a context manager."""
 
     def __init__(self, configuration, throttle=None, agent='boot_grace: "0s"', nginx=True,
-                 salved=None, environment="", files=(), start=True):
+                 salved=None, environment="", files=(), start=True, unit=None):
         self.machine = Machine("e2e", enable=["nginx.service"] if nginx else [])
         try:
             install = self.machine.install
             install(salved or SALVED, "/usr/local/sbin/salved", 0o755)
             install(SALVECTL, "/usr/local/bin/salvectl", 0o755)
-            install(UNIT.format(environment=environment).encode(),
+            install((unit or UNIT.format(environment=environment)).encode(),
                     "/etc/systemd/system/salved.service")
             install(NGINX_DROP_IN.encode(), "/etc/systemd/system/nginx.service.d/e2e.conf")
             self.configure(configuration, throttle, agent)
