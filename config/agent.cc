@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "api/events.pb.h"
+#include "config/destinations.h"
 #include "config/item_faults.h"
 #include "config/names.h"
 #include "config/remote.h"
@@ -184,6 +185,7 @@ AgentDefinition ReadAgent(config::Agent agent, const Place& place, const std::st
   }
   CheckCoordinator(agent, faults);
   CheckExports(agent.channels(), faults);
+  CheckDestinations(agent, faults);
   if (agent.has_remote()) CheckRemote(agent.remote(), faults);
   definition.config = std::move(agent);
   return definition;

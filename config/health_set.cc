@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "config/destinations.h"
 #include "config/duration.h"
 #include "config/expand.h"
 #include "config/item.h"
@@ -179,6 +180,7 @@ class HealthSetReader::SetReader {
       ItemFaults faults = FaultsOf("responder", set_.responder(i), i, responder.name());
       const config::Responder& written = set_.responder(i);
       if (!misnamed_.contains(&written)) CheckNameOnServer(responder.name(), faults);
+      CheckDestinationsOf(responder.escalate(), server_.agent_, faults);
       ResponderDefinition definition = ReadResponder(std::move(responder), server_.checks_, faults);
       CheckMonitorOf(written, definition, into, first_monitor, faults);
       Keep(std::move(definition), target, into.responders);

@@ -17,10 +17,12 @@ namespace salve {
 
 // Reads the health sets of one server, one after the other. Names are compared in any case, as
 // the throttle and the overrides do. At most 100,000 items and 256 MiB of them are read, those of
-// for_each counted in. Checks, errors and the places' files must outlive the reader.
+// for_each counted in. Checks, agent, errors and the places' files must outlive the reader.
 class HealthSetReader {
  public:
-  HealthSetReader(const KindChecks& checks, ErrorList& errors) : checks_(checks), errors_(errors) {}
+  // `agent`: whose destinations the sets may name.
+  HealthSetReader(const KindChecks& checks, const config::Agent& agent, ErrorList& errors)
+      : checks_(checks), agent_(agent), errors_(errors) {}
 
   // The result is whole only if `errors` is still empty. Of an item in a for_each the faults of
   // the first target that has any are told.
@@ -32,6 +34,7 @@ class HealthSetReader {
   using TakenNames = absl::flat_hash_map<std::string, Place>;
 
   const KindChecks& checks_;
+  const config::Agent& agent_;
   ErrorList& errors_;
   TakenNames sets_;
   TakenNames responders_;  // Name, or Name/target.

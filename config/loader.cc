@@ -45,7 +45,7 @@ absl::StatusOr<Configuration> ParseConfiguration(ConfigurationSource source,
   Configuration configuration;
   configuration.agent =
       ReadAgent(ToTyped<config::Agent>(*agent), agent->root(), options.host_name, errors);
-  HealthSetReader reader(options.checks, errors);
+  HealthSetReader reader(options.checks, configuration.agent.config, errors);
   for (const std::unique_ptr<TextFile>& file : files) {
     const auto sets = ToTyped<config::HealthSetFile>(*file);
     for (int i = 0; i < sets.health_set_size(); ++i) {
