@@ -16,7 +16,9 @@
 #include "base/event_loop.h"
 #include "base/host.h"
 #include "base/service_manager.h"
+#include "base/worker.h"
 #include "config/config.pb.h"
+#include "responders/notice.h"
 
 namespace salve {
 
@@ -61,6 +63,14 @@ class Action {
   // no shorter. Zero: nothing is known.
   virtual absl::Duration Needs() const { return absl::ZeroDuration(); }
 
+  // Whether it takes something from its users while it runs.
+  virtual bool is_disruptive() const { return true; }
+  // Whether it only tells somebody: it waits for nobody and nobody for it.
+  virtual bool is_notification() const { return false; }
+
+  // The incident that the next Run is for, for what it may say of it.
+  virtual void About(Notice incident) {}
+
   // What Run would do now, for a person, in a sentence: "restarts nginx.service over D-Bus".
   virtual std::string Plan() const { return absl::StrCat(id(), " on ", resource()); }
 
@@ -73,6 +83,9 @@ struct ActionEnvironment {
   EventLoop& loop;
   Host& host;
   ServiceManager& services;
+  std::string state_dir = {};             // Where evidence is kept.
+  Worker* files = nullptr;                // For work on files that takes its time.
+  std::function<void(Notice)> tell = {};  // Tells people.
 };
 
 // Errors: kInvalidArgument: "restart_service.service: …", the path of the field first.

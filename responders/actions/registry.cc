@@ -1,5 +1,7 @@
 #include "absl/strings/str_cat.h"
 #include "responders/action.h"
+#include "responders/actions/collect.h"
+#include "responders/actions/escalate.h"
 #include "responders/actions/restart_service.h"
 #include "responders/actions/run_command.h"
 
@@ -27,6 +29,12 @@ constexpr Kind kKinds[] = {
      [](const Responder& c, const ActionEnvironment& e) {
        return NewRunCommand(c.run_command(), e);
      }},
+    {Responder::kEscalate, "EscalateResponder",
+     [](const Responder& c) { return CheckEscalate(c.escalate()); },
+     [](const Responder& c, const ActionEnvironment& e) { return NewEscalate(c.escalate(), e); }},
+    {Responder::kCollect, "CollectResponder",
+     [](const Responder& c) { return CheckCollect(c.collect()); },
+     [](const Responder& c, const ActionEnvironment& e) { return NewCollect(c.collect(), e); }},
 };
 
 const Kind* FindKind(int field_number) {
