@@ -42,6 +42,8 @@
 #include "probes/http_client.h"
 #include "probes/registry.h"
 #include "probes/resolver.h"
+#include "responders/escalation/curl_transport.h"
+#include "responders/escalation/notifier.h"
 #include "throttling/gate.h"
 #include "throttling/ledger.h"
 
@@ -198,6 +200,7 @@ class Daemon {
     gate_ = std::make_unique<Gate>(
         Gate::Parts{&loop_, ledger_.get(), &group_->coordinator(), events_.get()});
     gate_->SetPolicy(std::move(checked.policy));
+    BuildNotifier();
     BuildEngine(boot_id);
     Announce();
     LoadOverrides();
@@ -260,9 +263,37 @@ class Daemon {
     return absl::OkStatus();
   }
 
+  void BuildNotifier() {
+    const char* credentials = getenv("CREDENTIALS_DIRECTORY");
+    transport_ = std::make_unique<CurlTransport>(CurlTransport::Parts{
+        .loop = loop_,
+        .resolver = *resolver_,
+        .http = *http_,
+        .credentials_dir = credentials == nullptr ? "" : credentials,
+        .new_worker = [] { return std::make_unique<ThreadWorker>(); },
+    });
+    notifier_ = std::make_unique<Notifier>(Notifier::Parts{
+        .loop = loop_,
+        .transport = *transport_,
+        .events = *events_,
+        .random = random_,
+        .keep = [this](const std::string& key,
+                       std::string bytes) { state_->Put(key, std::move(bytes)); },
+    });
+    notifier_->Restore(state_->entries());
+  }
+
   void BuildEngine(const std::string& boot_id) {
     const ProbeEnvironment probes{loop_, *host_, *services_, *resolver_, *http_};
-    const ActionEnvironment actions{loop_, *host_, *services_};
+    evidence_worker_ = std::make_unique<ThreadWorker>();
+    const ActionEnvironment actions{
+        .loop = loop_,
+        .host = *host_,
+        .services = *services_,
+        .state_dir = options_.state_dir,
+        .files = evidence_worker_.get(),
+        .tell = [this](Notice notice) { engine_->Tell(std::move(notice)); },
+    };
     engine_ = std::make_unique<Engine>(EngineParts{
         .loop = loop_,
         .host = *host_,
@@ -279,6 +310,7 @@ class Daemon {
             [actions](const config::Responder& config) { return NewAction(config, actions); },
         .version = kVersion,
         .checks = ChecksOfAllKinds(),
+        .notifier = notifier_.get(),
     });
   }
 
@@ -445,6 +477,9 @@ class Daemon {
     servers_.clear();
     overrides_.reset();
     engine_.reset();
+    evidence_worker_.reset();
+    notifier_.reset();
+    transport_.reset();
     gate_.reset();
     group_.reset();
     ledger_->Heartbeat([](absl::Status) {});  // So that the time until now is known to be uptime.
@@ -473,6 +508,9 @@ class Daemon {
   std::unique_ptr<EventReader> reader_;
   std::unique_ptr<Group> group_;
   std::unique_ptr<Gate> gate_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Notifier> notifier_;
+  std::unique_ptr<ThreadWorker> evidence_worker_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Overrides> overrides_;
   std::vector<std::unique_ptr<ApiServer>> servers_;

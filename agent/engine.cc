@@ -8,6 +8,7 @@
 #include "agent/engine_protos.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "responders/escalation/notifier.h"
 
 namespace salve {
 namespace {
@@ -56,9 +57,13 @@ Engine::~Engine() {
   for (auto& [name, item] : monitors_) {
     parts_.loop.CancelTimer(item->timer);
     item->responders.clear();  // Their actions must not call back any more.
+    item->asides.clear();
   }
   for (const auto& weak : retired_) {
-    if (const MonitorPtr item = weak.lock()) item->responders.clear();
+    if (const MonitorPtr item = weak.lock()) {
+      item->responders.clear();
+      item->asides.clear();
+    }
   }
   for (const auto& weak : manual_runs_) {
     if (const auto run = weak.lock()) run->own.reset();
@@ -91,6 +96,7 @@ absl::Status Engine::TakeUp(Configuration configuration) {
           responders.push_back(responder);
         }
       }
+      const auto asides = TakeAsides(responders);
       const std::string name = FullName(definition);
       const auto old = monitors_.find(name);
       if (old != monitors_.end() && Same(old->second->monitor->definition(), definition) &&
@@ -98,6 +104,10 @@ absl::Status Engine::TakeUp(Configuration configuration) {
                      old->second->responders.end(),
                      [](const ResponderDefinition& a, const ResponderItem& b) {
                        return Same(a, b.definition);
+                     }) &&
+          std::equal(asides.begin(), asides.end(), old->second->asides.begin(),
+                     old->second->asides.end(), [](const auto& a, const AsideItem& b) {
+                       return a.second == b.before && Same(a.first, b.definition);
                      })) {
         monitors[name] = old->second;
         continue;
@@ -110,6 +120,11 @@ absl::Status Engine::TakeUp(Configuration configuration) {
         ResponderItem made{.definition = responder};
         ASSIGN_OR_RETURN(made.action, parts_.new_action(responder.config));
         item->responders.push_back(std::move(made));
+      }
+      for (const auto& [aside, before] : asides) {
+        AsideItem made{.definition = aside, .before = before};
+        ASSIGN_OR_RETURN(made.action, parts_.new_action(aside.config));
+        item->asides.push_back(std::move(made));
       }
       monitors[name] = std::move(item);
     }
@@ -149,6 +164,9 @@ absl::Status Engine::TakeUp(Configuration configuration) {
       item->chain.Restore(chain, parts_.boot_id, /*acting=*/first);
     }
     item->incident_id = item->monitor->Status(now).incident_id;
+    if (!item->aside_record.ParseFromString(parts_.state.Get("aside/" + name))) {
+      item->aside_record.Clear();
+    }
     if (in_boot_grace_) item->monitor->Hold(now, true);
     for (ResponderItem& responder : item->responders) {
       responder.action->Watch([this, weak = std::weak_ptr<MonitorItem>(item)] {
@@ -185,11 +203,13 @@ absl::Status Engine::TakeUp(Configuration configuration) {
     for (const auto& [key, value] : parts_.state.entries()) {
       const size_t slash = key.find('/');
       const std::string kind = key.substr(0, slash);
-      if (slash == std::string::npos || (kind != "monitor" && kind != "chain")) continue;
+      if (slash == std::string::npos) continue;
+      if (kind != "monitor" && kind != "chain" && kind != "aside") continue;
       if (!monitors_.contains(key.substr(slash + 1))) gone.push_back(key);
     }
     for (const std::string& key : gone) parts_.state.Put(key, "");
   }
+  if (parts_.notifier != nullptr) parts_.notifier->Configure(configuration_.agent);
   parts_.loop.CancelTimer(boot_grace_timer_);
   if (in_boot_grace_) {
     boot_grace_timer_ = parts_.loop.CallAt(Instant() + configuration_.agent.boot_grace,
@@ -270,6 +290,7 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
 
     if (!transition.incident_id.empty()) item->incident_id = transition.incident_id;
     item->chain.FollowIncident(transition.incident_id);
+    FollowIncident(*item, transition);
     if (transition.reopened && transition.times_reopened == kReopeningsBeforeEscalation) {
       Escalate(item, absl::StrCat(item->full_name, " keeps coming back"),
                absl::StrCat("the incident was reopened ", transition.times_reopened, " times"));
@@ -283,6 +304,7 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
       monitoring.set_monitor(item->monitor->definition().name);
       monitoring.set_subject(absl::StrCat(item->full_name, " is healthy again"));
       parts_.events.Append(std::move(well));
+      TellHealthyAgain(*item, transition);
       for (ResponderItem& responder : item->responders) responder.last_reason.clear();
     }
   }
@@ -293,12 +315,12 @@ void Engine::Consider(const MonitorPtr& item) {
   if (stopping_ || item->retired) return;
   const Instant now = parts_.loop.Now();
   OnTransitions(item, item->monitor->Tick(now, parts_.loop.clock().WallNow()));
+  const Instant next_aside = ConsiderAsides(item);
   const MonitorStatus status = item->monitor->Status(now);
-  if (const std::optional<size_t> next = item->chain.Next(status, now)) {
-    TryResponder(item, *next);
-  }
-  const Instant deadline = std::min(item->monitor->NextTick(now),
-                                    item->chain.NextDeadline(item->monitor->Status(now), now));
+  const std::optional<size_t> next = item->chain.Next(status, now);
+  if (next.has_value() && !WaitsForEvidence(*item, *next)) TryResponder(item, *next);
+  const Instant deadline = std::min({next_aside, item->monitor->NextTick(now),
+                                     item->chain.NextDeadline(item->monitor->Status(now), now)});
   parts_.loop.CancelTimer(item->timer);
   item->timer = TimerId::kNone;
   if (deadline == Instant::InfiniteFuture()) return;

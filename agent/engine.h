@@ -28,9 +28,12 @@
 #include "probes/scheduler.h"
 #include "responders/action.h"
 #include "responders/chain.h"
+#include "responders/notice.h"
 #include "throttling/gate.h"
 
 namespace salve {
+
+class Notifier;
 
 // The world of an engine. Everything must outlive it.
 struct EngineParts {
@@ -46,8 +49,9 @@ struct EngineParts {
   std::string boot_id;
   std::function<absl::StatusOr<std::unique_ptr<Probe>>(const config::Probe&)> new_probe;
   std::function<absl::StatusOr<std::unique_ptr<Action>>(const config::Responder&)> new_action;
-  std::string version;     // Of the agent.
-  KindChecks checks = {};  // What overrides must pass.
+  std::string version;           // Of the agent.
+  KindChecks checks = {};        // What overrides must pass.
+  Notifier* notifier = nullptr;  // Where escalations go beside the journal; may be none.
 };
 
 // The overrides that are known; those that have ended hold no more.
@@ -123,6 +127,10 @@ class Engine {
   // Attempts in the ledger, newest last. Errors: kInvalidArgument: a limit out of range.
   absl::StatusOr<v1::ListActionsResponse> Actions(const v1::ListActionsRequest& request) const;
 
+  // Escalates: into the journal, the channel, and to the notice's destinations, which are told when
+  // the monitor is healthy again.
+  void Tell(Notice notice);
+
   const Configuration& configuration() const { return configuration_; }
   // The limits in force have changed: who waits for a refusal asks again.
   void LimitsChanged();
@@ -135,6 +143,7 @@ class Engine {
 
  private:
   struct ResponderItem;
+  struct AsideItem;  // A notification or a collection: beside the chain.
   struct MonitorItem;
   struct Resource;
   struct ManualRun;
@@ -172,6 +181,21 @@ class Engine {
   void Escalate(const MonitorPtr& item, std::string subject, std::string message);
   std::optional<std::string> WhyNotNow(const MonitorItem& item, size_t index) const;
   ActionRequest RequestOf(const MonitorItem& item, size_t index) const;
+
+  // Beside the chain (engine_notify.cc). Takes such responders out of `responders`: each with how
+  // many of the others are written before it.
+  static std::vector<std::pair<ResponderDefinition, size_t>> TakeAsides(
+      std::vector<ResponderDefinition>& responders);
+  void FollowIncident(MonitorItem& item, const Transition& transition);
+  // Runs those whose turn it is; returns when the next one's comes by itself.
+  Instant ConsiderAsides(const MonitorPtr& item);
+  bool WaitsForEvidence(const MonitorItem& item, size_t index) const;
+  void RunAside(const MonitorPtr& item, size_t index);
+  void OnAsideEnded(const MonitorPtr& item, size_t index, ActionResult result);
+  void RespondAside(const MonitorItem& item, AsideItem& aside, int recovery_result,
+                    std::string reason);
+  Notice NoticeOf(const MonitorItem& item) const;
+  void TellHealthyAgain(MonitorItem& item, const Transition& transition);
 
   // Exclusion: one action at a time on a resource; monitors of it are suppressed until the last
   // action on it has settled.

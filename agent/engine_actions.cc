@@ -280,19 +280,6 @@ void Engine::Unsuppress(const std::string& key) {
   if (!resource.busy) resources_.erase(key);
 }
 
-void Engine::Escalate(const MonitorPtr& item, std::string subject, std::string message) {
-  v1::Event event = NewEvent(v1::Monitoring, 4, v1::Error, *item, item->monitor->definition().name);
-  const MonitorStatus status = item->monitor->Status(parts_.loop.Now());
-  v1::MonitoringEvent& monitoring = *event.mutable_monitoring();
-  monitoring.set_health_set(item->monitor->definition().health_set);
-  monitoring.set_monitor(item->monitor->definition().name);
-  monitoring.set_subject(subject);
-  monitoring.set_message(message);
-  monitoring.set_latest_error(status.last_error);
-  parts_.events.Append(std::move(event));
-  Log(Severity::kCritical, absl::StrCat(subject, ": ", message));
-}
-
 void Engine::Stop(std::function<void()> done) {
   stopping_ = true;
   stopped_ = std::move(done);

@@ -9,6 +9,7 @@
 
 #include "absl/strings/ascii.h"
 #include "agent/engine.h"
+#include "responders/aside_record.pb.h"
 
 namespace salve {
 
@@ -29,6 +30,19 @@ struct Engine::ResponderItem {
   bool refused_by_group = false;    // By one of another server.
 };
 
+struct Engine::AsideItem {
+  ResponderDefinition definition;
+  size_t before = 0;  // Index of the first responder of the chain that is written after it.
+  std::unique_ptr<Action> action;
+  bool running = false;
+  std::string last_reason;
+
+  // Whether the monitor is where this one's turn is …
+  bool Applies(const MonitorStatus& status) const;
+  // … and how long it still has to be there.
+  absl::Duration Wait(const MonitorStatus& status, absl::Time wall) const;
+};
+
 // A monitor with its responders: the unit that a reload keeps or replaces. Shared with the
 // callbacks of running actions, which may outlive a reload.
 struct Engine::MonitorItem {
@@ -36,6 +50,9 @@ struct Engine::MonitorItem {
   std::unique_ptr<Monitor> monitor;
   ResponderChain chain{{}};
   std::vector<ResponderItem> responders;  // As in the chain.
+  std::vector<AsideItem> asides;
+  responders::AsideRecord aside_record;
+  std::string evidence;  // Of the last transition.
   TimerId timer = TimerId::kNone;
   int suppressors = 0;      // Resources of its responders on which an action runs or settles.
   bool retired = false;     // A reload has taken it away; only its running action goes on.

@@ -20,6 +20,11 @@ absl::StatusOr<std::pair<Engine::MonitorPtr, size_t>> Engine::FindResponder(
       if (definition.name == name || FullName(definition) == name) return std::pair(item, i);
       known.push_back(definition.name);
     }
+    for (const AsideItem& aside : item->asides) {
+      if (aside.definition.name != name && FullName(aside.definition) != name) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", name, "' is no recovery action: it runs by itself and has no limits"));
+    }
   }
   return absl::NotFoundError(absl::StrCat("no responder '", name, "'", DidYouMean(name, known)));
 }

@@ -148,6 +148,11 @@ void Engine::AppendResponderDefinition(const HealthSetDefinition& set,
       absl::StrAppend(&sources, LimitSourceName(limits->enabled_source));
     }
   }
+  for (size_t i = 0; item != monitors_.end() && i < item->second->asides.size(); ++i) {
+    const AsideItem& aside = item->second->asides[i];
+    if (aside.definition.name != definition.name) continue;
+    content.set_target_resource(aside.action->resource());
+  }
   AppendDefinition(std::move(event), sources, only_changes);
 }
 
@@ -171,6 +176,9 @@ void Engine::Save(const MonitorItem& item) {
   parts_.state.Put("monitor/" + item.full_name,
                    item.monitor->Save(parts_.loop.Now(), parts_.boot_id).SerializeAsString());
   parts_.state.Put("chain/" + item.full_name, item.chain.Save(parts_.boot_id).SerializeAsString());
+  if (!item.asides.empty() || item.aside_record.told_size() > 0) {
+    parts_.state.Put("aside/" + item.full_name, item.aside_record.SerializeAsString());
+  }
 }
 
 }  // namespace salve

@@ -286,6 +286,17 @@ absl::StatusOr<v1::ListRespondersResponse> Engine::Responders(
       }
     }
   }
+  for (const auto& [name, item] : monitors_) {
+    for (const AsideItem& aside : item->asides) {
+      if (!is_asked_for(aside.definition)) continue;
+      v1::ResponderStatus& out = add(aside.definition);
+      out.set_action_id(aside.action->id());
+      out.set_resource_name(aside.action->resource());
+      out.set_enabled(true);
+      out.set_last_reason(aside.last_reason);
+      out.set_state(aside.running ? "running" : "idle");
+    }
+  }
   // What is disabled, perhaps by an override, has no action and so no limits.
   for (const HealthSetDefinition& set : configuration_.health_sets) {
     for (const ResponderDefinition& definition : set.responders) {

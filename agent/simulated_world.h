@@ -22,6 +22,8 @@
 #include "base/worker.h"
 #include "channels/event_log.h"
 #include "config/loader.h"
+#include "responders/escalation/fake_transport.h"
+#include "responders/escalation/notifier.h"
 #include "throttling/fake_coordinator.h"
 #include "throttling/gate.h"
 #include "throttling/ledger.h"
@@ -69,6 +71,7 @@ class SimulatedWorld {
   }
   ~SimulatedWorld() {
     engine.reset();
+    notifier.reset();
     gate.reset();
     ledger.reset();
     state.reset();
@@ -99,6 +102,7 @@ class SimulatedWorld {
   // as after a reboot.
   void KillAgent(const std::string& boot_id = "boot-1") {
     engine.reset();
+    notifier.reset();
     gate.reset();
     coordinator.reset();
     ledger.reset();
@@ -132,6 +136,7 @@ class SimulatedWorld {
   FakeServiceManager services{loop};
   InlineWorker worker;
   RecordingEventLog events;
+  FakeTransport transport{loop};
   std::unique_ptr<StateStore> state;
   std::unique_ptr<Ledger> ledger;
   std::unique_ptr<Coordinator> coordinator;
@@ -139,6 +144,7 @@ class SimulatedWorld {
   FakeCoordinator* group = nullptr;
   absl::Duration looks_take = absl::ZeroDuration();  // All of them.
   std::unique_ptr<Gate> gate;
+  std::unique_ptr<Notifier> notifier;
   std::unique_ptr<Engine> engine;
 
  private:
@@ -158,6 +164,15 @@ class SimulatedWorld {
       coordinator = NewLocalCoordinator(loop, *ledger);
     }
     gate = std::make_unique<Gate>(Gate::Parts{&loop, ledger.get(), coordinator.get(), &events});
+    notifier = std::make_unique<Notifier>(Notifier::Parts{
+        .loop = loop,
+        .transport = transport,
+        .events = events,
+        .random = random_,
+        .keep = [this](const std::string& key,
+                       std::string bytes) { state->Put(key, std::move(bytes)); },
+    });
+    notifier->Restore(state->entries());
     engine = std::make_unique<Engine>(EngineParts{
         .loop = loop,
         .host = host,
@@ -176,10 +191,19 @@ class SimulatedWorld {
         },
         .new_action =
             [this](const config::Responder& config) {
-              return NewAction(config, ActionEnvironment{loop, host, services});
+              return NewAction(
+                  config, ActionEnvironment{
+                              .loop = loop,
+                              .host = host,
+                              .services = services,
+                              .state_dir = dir_,
+                              .files = &worker,
+                              .tell = [this](Notice notice) { engine->Tell(std::move(notice)); },
+                          });
             },
         .version = "test",
         .checks = {.probe = nullptr, .monitor = CheckMonitor, .responder = CheckResponder},
+        .notifier = notifier.get(),
     });
   }
 

@@ -22,7 +22,7 @@ constexpr int kValuesMax = 3;
 constexpr int kPassed = 1, kFailed = 2, kTimedOut = 3;
 constexpr int kAllowed = 2050;
 constexpr int kStarted = 500, kSucceeded = 501, kNotSucceeded = 502;
-constexpr int kEscalation = 4;
+constexpr int kEscalation = 4, kDelivered = 5, kNotDelivered = 6, kGivenUp = 7, kEvidence = 8;
 
 // What the sentences need to know beside their own message.
 struct Context {
@@ -180,7 +180,25 @@ std::string Say(const Context& context, const v1::MonitoringEvent& monitoring) {
     return absl::StrCat("escalation: ", monitoring.subject(), After(": ", monitoring.message()),
                         After("; latest error: ", monitoring.latest_error()));
   }
-  return absl::StrCat(context.item(), " is healthy again", After(": ", monitoring.message()));
+  const std::string what = absl::StrCat("'", monitoring.subject(), "'");
+  const std::string attempt = absl::StrCat("attempt ", monitoring.attempt());
+  switch (context.event.event_id()) {
+    case kDelivered:
+      return absl::StrCat("told to ", monitoring.destination(), ": ", what, " (", attempt, ")",
+                          After("; ", monitoring.message()));
+    case kNotDelivered:
+      return absl::StrCat("not told yet to ", monitoring.destination(), ": ", what, " (", attempt,
+                          "): ", monitoring.message());
+    case kGivenUp:
+      return absl::StrCat("never told to ", monitoring.destination(), ": ", what, " (", attempt,
+                          "): ", monitoring.message());
+    case kEvidence:
+      return absl::StrCat("evidence of ", monitoring.subject(),
+                          monitoring.path().empty() ? " is missing" : " in ", monitoring.path(),
+                          After(": ", monitoring.message()));
+    default:
+      return absl::StrCat(context.item(), " is healthy again", After(": ", monitoring.message()));
+  }
 }
 
 std::string Say(const Context& context, const v1::OverridesEvent& overrides) {
