@@ -227,7 +227,7 @@ TEST_F(EngineNotifyTest, WhatIsDisruptiveWaitsForEvidenceBeforeIt) {
   }
   world_.RunFor(absl::Minutes(20));
   EXPECT_EQ(Runs("journalctl"), 1u);  // Once an incident, though the action is repeated.
-  EXPECT_EQ(Runs(), 2u);
+  EXPECT_GE(Runs(), 2u);
 }
 
 TEST_F(EngineNotifyTest, EvidenceThatHangsHoldsHealingUpNoLongerThanItsTimeout) {

@@ -93,12 +93,18 @@ struct CurlTransport::State {
     order.mail = RenderMail(smtp, letter);
     order.helo = letter.notice.server;
     order.deadline = deadline;
+    const Relay relay = RelayOf(smtp.url());
+    if (relay.is_numeric) {
+      order.addresses = {relay.host};
+      Send(delivery);
+      return absl::OkStatus();
+    }
     delivery.deadline = parts.loop.CallAt(deadline, [this, id = delivery.id] {
       deliveries.at(id)->deadline = TimerId::kNone;
       Finish(id, absl::UnavailableError("took too long while the relay's name was resolved"));
     });
     delivery.resolving = parts.resolver.Resolve(
-        RelayOf(smtp.url()).host,
+        relay.host,
         [this, id = delivery.id](const absl::StatusOr<std::vector<std::string>>& addresses) {
           Delivery& resolved = *deliveries.at(id);
           resolved.resolving = ResolveId::kNone;

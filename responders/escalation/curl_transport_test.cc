@@ -208,7 +208,9 @@ TEST_F(CurlTransportTest, ARelayThatNeverStopsTalkingIsCut) {
   for (int i = 0; i < 20'000; ++i) endless += "\r\n250-more and more";
   TestRelay relay(Answers{{"EHLO", endless}});
   const Answer answer = Deliver(Mail(relay.port()));
-  EXPECT_TRUE(absl::StrContains(answer.status().message(), "more than 64 KiB")) << answer.status();
+  // The bound is ours or libcurl's, whichever comes first.
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(absl::StrContains(answer.status().message(), "took too long")) << answer.status();
 }
 
 TEST_F(CurlTransportTest, APasswordIsSentOnlyOverTlsAndNeverTold) {

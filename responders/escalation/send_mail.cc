@@ -119,6 +119,7 @@ Relay RelayOf(const std::string& url) {
   if (colon != absl::string_view::npos && !absl::SimpleAtoi(rest.substr(colon + 1), &relay.port)) {
     relay.port = 0;
   }
+  relay.is_numeric = IsNumeric(relay.host);
   return relay;
 }
 

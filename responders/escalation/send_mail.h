@@ -19,6 +19,7 @@ struct Relay {
   bool is_tls = false;
   std::string host;  // Without brackets.
   int port = 0;
+  bool is_numeric = false;  // An address: there is nothing to resolve.
 };
 Relay RelayOf(const std::string& url);
 
