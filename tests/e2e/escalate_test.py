@@ -10,9 +10,12 @@ import http.server
 import json
 import os
 import socket
+import sys
 import threading
 import time
 import unittest
+
+sys.path.append("/usr/lib/python3/dist-packages")  # Debian's, for a python3 that is not.
 
 from aiosmtpd.controller import Controller
 
