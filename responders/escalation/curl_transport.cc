@@ -118,7 +118,9 @@ struct CurlTransport::State {
 
   void Send(Delivery& delivery) {
     parts.loop.CancelTimer(std::exchange(delivery.deadline, TimerId::kNone));
-    delivery.worker = parts.new_worker();
+    if (idle.empty()) idle.push_back(parts.new_worker());
+    delivery.worker = std::move(idle.back());
+    idle.pop_back();
     delivery.worker->Post([order = std::move(delivery.order), cancelled = delivery.cancelled,
                            &loop = parts.loop, state = this, alive = alive, id = delivery.id] {
       auto answer = std::make_shared<Answer>(SendMail(order, loop.clock(), *cancelled));
@@ -131,6 +133,7 @@ struct CurlTransport::State {
   void Finish(DeliveryId id, Answer answer) {
     const auto ended = std::move(deliveries.extract(id).mapped());
     Stop(*ended);
+    if (ended->worker != nullptr) idle.push_back(std::move(ended->worker));
     Done done = std::move(ended->done);
     if (done) done(std::move(answer));
   }
@@ -145,6 +148,8 @@ struct CurlTransport::State {
   Parts parts;
   uint64_t last_id = 0;
   absl::flat_hash_map<DeliveryId, std::unique_ptr<Delivery>> deliveries;
+  // For the next mails: to end a thread is to wait for it, which the loop does not.
+  std::vector<std::unique_ptr<Worker>> idle;
   absl::flat_hash_set<std::string> warned;  // Files of which it was said who can read them.
   const std::shared_ptr<bool> alive = std::make_shared<bool>(true);  // For the loop's thread.
 };

@@ -1,6 +1,7 @@
 // CurlTransport: mails by SMTP and webhooks by HTTP, with libcurl. Names are resolved as those of
 // probes; no proxy is used; certificates are checked unless the destination says otherwise. A
-// webhook is sent on the loop, a mail from a thread of its own, at most one a destination.
+// webhook is sent on the loop, a mail from a thread of its own; there are as many threads as mails
+// were ever under way at once, which is at most one a destination.
 #ifndef SALVE_RESPONDERS_ESCALATION_CURL_TRANSPORT_H_
 #define SALVE_RESPONDERS_ESCALATION_CURL_TRANSPORT_H_
 
