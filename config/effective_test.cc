@@ -132,6 +132,7 @@ TEST(EffectiveTest, AHealthSetIsShownWithAllDefaultsThatBelongToNoKind) {
     }
     reopen_within: "10m"
     enabled: true
+    clear_after: "0s"
     consecutive_failures {
       threshold: 2  # web.textproto:8
     }

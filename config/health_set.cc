@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "config/combination.h"
 #include "config/destinations.h"
 #include "config/duration.h"
 #include "config/expand.h"
@@ -17,6 +18,7 @@ namespace salve {
 namespace {
 
 constexpr int kTargetsMax = 1000;
+constexpr int kCombinedMax = 100;
 constexpr size_t kItemsMax = 100000;
 constexpr size_t kExpandedBytesMax = 256 << 20;
 
@@ -62,6 +64,8 @@ std::string NamesOfStates(const std::vector<StateTransition>& timeline) {
 // A responder must answer a state that its monitor enters, and before the monitor leaves it.
 void CheckMoment(const ResponderDefinition& responder, const MonitorDefinition& monitor,
                  ItemFaults& faults) {
+  // Every monitor may be unable to look, at any time and for any time.
+  if (responder.on == config::UNAVAILABLE) return;
   const std::vector<StateTransition>& timeline = monitor.transitions;
   for (size_t i = 0; i < timeline.size(); ++i) {
     if (timeline[i].to != responder.on) continue;
@@ -171,8 +175,13 @@ class HealthSetReader::SetReader {
     for (int i = 0; i < set_.monitor_size(); ++i) {
       config::Monitor monitor = Expanded(set_.monitor(i), target);
       ItemFaults faults = FaultsOf("monitor", set_.monitor(i), i, monitor.name());
-      CheckProbesOf(set_.monitor(i), faults);
+      const bool combines = CombinationOf(monitor) != nullptr;
+      if (combines) CheckCombined(set_.monitor(i), faults);
+      if (!combines) CheckProbesOf(set_.monitor(i), faults);
       Keep(ReadMonitor(std::move(monitor), server_.checks_, faults), target, into.monitors);
+      if (combines && !faults.any()) {
+        server_.combinations_.Note(into.monitors.back(), &set_.monitor(i), faults.place());
+      }
       Note(faults, set_.monitor(i));
     }
     for (int i = 0; i < set_.responder_size(); ++i) {
@@ -199,6 +208,23 @@ class HealthSetReader::SetReader {
       } else if (!seen.insert(name).second) {
         faults.Add(path, absl::StrCat(Quoted(name), " is there twice"));
       }
+    }
+  }
+
+  void CheckCombined(const config::Monitor& monitor, ItemFaults& faults) {
+    const std::string path = monitor.has_all_of() ? "all_of" : "any_of";
+    const auto& combined = CombinationOf(monitor)->monitor();
+    if (!monitor.probe().empty()) faults.Add("probe", "a combination has no probes of its own");
+    if (combined.empty()) faults.Add(path, "needs a monitor");
+    if (combined.size() > kCombinedMax) {
+      faults.Add(path, absl::StrCat("has ", combined.size(), " monitors; at most ", kCombinedMax,
+                                    " may be"));
+    }
+    absl::flat_hash_set<std::string> seen;
+    for (int i = 0; i < combined.size(); ++i) {
+      if (seen.insert(combined[i]).second) continue;
+      faults.Add(absl::StrCat(path, ".monitor[", i, "]"),
+                 absl::StrCat(Quoted(combined[i]), " is there twice"));
     }
   }
 

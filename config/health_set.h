@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "config/combination.h"
 #include "config/config.pb.h"
 #include "config/definition.h"
 #include "config/errors.h"
@@ -28,6 +30,11 @@ class HealthSetReader {
   // the first target that has any are told.
   HealthSetDefinition Read(const config::HealthSet& set, const Place& place);
 
+  // Checks what only all sets together, as they were read, can show.
+  void CheckTogether(const std::vector<HealthSetDefinition>& sets) {
+    combinations_.Check(sets, errors_);
+  }
+
  private:
   class SetReader;
   // Names that are taken, in lower case, and by whom.
@@ -38,6 +45,7 @@ class HealthSetReader {
   ErrorList& errors_;
   TakenNames sets_;
   TakenNames responders_;  // Name, or Name/target.
+  CombinationChecker combinations_;
   size_t items_ = 0;
   size_t bytes_ = 0;
 };

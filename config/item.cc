@@ -96,6 +96,7 @@ MonitorDefinition ReadMonitor(config::Monitor monitor, const KindChecks& checks,
   definition.probes.assign(monitor.probe().begin(), monitor.probe().end());
   definition.transitions = ReadTransitions(monitor, faults);
   definition.reopen_within = DurationOf(monitor, "reopen_within");
+  definition.clear_after = DurationOf(monitor, "clear_after");
   definition.enabled = IsEnabled(monitor);
   CheckKind(checks.monitor, monitor, faults);
   definition.name = monitor.name();
@@ -107,7 +108,12 @@ ResponderDefinition ReadResponder(config::Responder responder, const KindChecks&
                                   ItemFaults& faults) {
   CheckItemRanges(responder, faults);
   faults.CheckHasOne(responder, "action");
-  if (!IsAlertState(responder.on())) faults.Add("on", FaultOfState(responder.on()));
+  // Could not look is not sick: people may be told, and that is all.
+  if (responder.on() == config::UNAVAILABLE) {
+    if (!responder.has_escalate()) faults.Add("on", "UNAVAILABLE is for escalate alone");
+  } else if (!IsAlertState(responder.on())) {
+    faults.Add("on", FaultOfState(responder.on()));
+  }
   ResponderDefinition definition;
   definition.monitor = responder.monitor();
   definition.on = responder.on();

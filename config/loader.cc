@@ -53,6 +53,8 @@ absl::StatusOr<Configuration> ParseConfiguration(ConfigurationSource source,
           reader.Read(sets.health_set(i), file->root().In("health_set", i)));
     }
   }
+  // Names of monitors are known only when nothing else is wrong.
+  if (errors.empty()) reader.CheckTogether(configuration.health_sets);
   RETURN_IF_ERROR(errors.ToStatus());
   configuration.source = std::move(source);
   return configuration;

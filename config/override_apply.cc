@@ -37,6 +37,7 @@ absl::Status Change(ProbeDefinition& probe, const Override& override, const Kind
 absl::Status Change(MonitorDefinition& monitor, const Override& override, const KindChecks&) {
   RETURN_IF_ERROR(SetProperty(monitor.config, override.property, override.value));
   monitor.enabled = !monitor.config.has_enabled() || monitor.config.enabled();
+  monitor.clear_after = DurationOf(monitor.config, "clear_after");
   return absl::OkStatus();
 }
 

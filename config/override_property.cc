@@ -25,6 +25,7 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 constexpr char kEnabled[] = "Enabled";
+constexpr char kClearAfter[] = "clear_after";  // Of a monitor, whatever its kind.
 
 // "local_minimum_minutes" and "LocalMinimumMinutes" are one name.
 std::string Folded(absl::string_view name) {
@@ -138,6 +139,7 @@ std::vector<std::string> OverrideProperties(ItemType type) {
   if (type == ItemType::kProbe) {
     names.insert(names.end(), {"interval", "timeout"});
   } else if (type == ItemType::kMonitor) {
+    names.push_back(kClearAfter);
     const auto* kinds = config::Monitor::descriptor()->FindOneofByName("kind");
     for (int i = 0; i < kinds->field_count(); ++i) {
       for (std::string& name : AdjustableOf(kinds->field(i)->message_type())) {
@@ -217,14 +219,19 @@ absl::Status SetProperty(config::Monitor& monitor, absl::string_view property,
     monitor.set_enabled(enabled);
     return absl::OkStatus();
   }
+  if (property == kClearAfter) {
+    return SetField(monitor, config::Monitor::descriptor()->FindFieldByName(kClearAfter), property,
+                    value);
+  }
   Message* kind = KindOf(monitor);
   if (kind == nullptr) return Wrong(property, "the monitor has no kind");
   const FieldDescriptor* field = kind->GetDescriptor()->FindFieldByName(std::string(property));
   if (field == nullptr || !IsAdjustable(field)) {
+    std::vector<std::string> known = AdjustableOf(kind->GetDescriptor());
+    known.push_back(kClearAfter);
     return Wrong(property, absl::StrCat("a ", kind->GetDescriptor()->name(),
-                                        " monitor has no such property; "
-                                        "it has ",
-                                        absl::StrJoin(AdjustableOf(kind->GetDescriptor()), ", ")));
+                                        " monitor has no such property; it has ",
+                                        absl::StrJoin(known, ", ")));
   }
   return SetField(*kind, field, property, value);
 }
@@ -242,6 +249,7 @@ std::string PropertyText(const ProbeDefinition& probe, absl::string_view propert
 
 std::string PropertyText(const MonitorDefinition& monitor, absl::string_view property) {
   if (property == kEnabled) return EnabledText(monitor.enabled);
+  if (property == kClearAfter) return DurationText(monitor.clear_after);
   config::Monitor config = monitor.config;
   const Message* kind = KindOf(config);
   const FieldDescriptor* field =

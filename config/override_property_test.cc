@@ -30,9 +30,29 @@ TEST(OverridePropertyTest, KnowsTheSixLimitsOfAResponder) {
 }
 
 TEST(OverridePropertyTest, KnowsWhatTheKindsOfMonitorsHave) {
-  EXPECT_THAT(OverrideProperties(ItemType::kMonitor),
-              testing::UnorderedElementsAre("Enabled", "threshold", "window", "minimum",
-                                            "min_samples", "samples", "clear"));
+  EXPECT_THAT(
+      OverrideProperties(ItemType::kMonitor),
+      testing::UnorderedElementsAre("Enabled", "threshold", "window", "minimum", "min_samples",
+                                    "samples", "clear", "clear_after", "changes"));
+}
+
+TEST(OverridePropertyTest, ClearAfterIsOfEveryMonitorAndChangesOfFlappingOnes) {
+  config::Monitor monitor;
+  monitor.mutable_flapping();
+  EXPECT_TRUE(SetProperty(monitor, "clear_after", "15m").ok());
+  EXPECT_EQ(monitor.clear_after(), "15m");
+  EXPECT_THAT(SetProperty(monitor, "clear_after", "25h").message(), HasSubstr("[0s, 24h]"));
+  EXPECT_TRUE(SetProperty(monitor, "changes", "2").ok());
+  EXPECT_EQ(monitor.flapping().changes(), 2u);
+  EXPECT_THAT(SetProperty(monitor, "changes", "1").message(),
+              HasSubstr("changes: 1 is not in [2, 10000]"));
+  EXPECT_TRUE(SetProperty(monitor, "window", "1h").ok());
+  monitor.mutable_all_of();
+  EXPECT_THAT(SetProperty(monitor, "window", "1h").message(),
+              HasSubstr("a Combination monitor has no such property; it has clear_after"));
+  MonitorDefinition definition;
+  definition.clear_after = absl::Minutes(15);
+  EXPECT_EQ(PropertyText(definition, "clear_after"), "15m");
 }
 
 TEST(OverridePropertyTest, AnySpellingIsTaken) {
