@@ -5,7 +5,9 @@
 // timeline stands still while an action on the monitor's resource runs or settles, starts anew
 // after a hold (boot_grace, UNAVAILABLE, a reboot …), and moves only on a bad look made since:
 // nothing is decided on a backlog. Could not look is not sick: Rejected looks neither count nor
-// break a run, but a run of them is UNAVAILABLE. One thread.
+// break a run, but a run of them is UNAVAILABLE. While a person repairs (REPAIRING) looks count and
+// nothing comes of them; when that ends the evidence and the timeline start anew. A combination has
+// other monitors in place of probes. One thread.
 #ifndef SALVE_MONITORS_MONITOR_H_
 #define SALVE_MONITORS_MONITOR_H_
 
@@ -23,6 +25,7 @@
 #include "config/definition.h"
 #include "monitors/monitor_record.pb.h"
 #include "monitors/rule.h"
+#include "probes/probe.h"
 
 namespace salve {
 
@@ -41,21 +44,45 @@ struct Transition {
   // At most 20 bad looks, the newest, also those before the incident; in the order made.
   std::vector<uint64_t> evidence_record_ids;
   std::string reason;  // When the looks alone don't say it.
+  std::string who;     // Who began a repair, or ended it before its time.
+};
+
+// A person repairs what the monitor looks at: nothing acts until that has ended.
+struct Repair {
+  std::string owner;
+  std::string reason;
+  absl::Time since;  // For people.
+  Instant until;
+};
+
+// What the inputs of a combination say together (combination.h).
+struct InputsLook {
+  Outcome outcome;     // Failed: they make an alert; Rejected: it can't be said.
+  bool fresh = false;  // Of an input that alerts a bad look was counted since the last of these.
+  bool too_early = false;            // It can't be said because an input has had no look yet.
+  std::string text;                  // "all of: Web/A is UNHEALTHY, Web/B is HEALTHY"
+  std::vector<uint64_t> record_ids;  // Of the transitions of those that alert, where known.
 };
 
 // What responders and people look at.
 struct MonitorStatus {
   config::HealthState state = config::UNINITIALIZED;
   bool alert = false;
-  // A bad look was counted since the last settle, hold or start: the state is of now.
+  // A bad look was counted since the last settle, hold or start, and the rule still holds: the
+  // state is of now. Of UNAVAILABLE: a look could not be made since.
   bool fresh = false;
+  // The rule holds no longer, and clear_after has not passed: nothing acts on the alert.
+  bool clearing = false;
+  uint64_t bad_looks = 0;  // Bad looks counted in the life of this monitor.
   bool held = false;
   bool suppressed = false;
-  // Age of the state on the alert's own timeline, which stands still at times.
+  // Age of the state on the alert's own timeline, which stands still at times; of UNAVAILABLE since
+  // it was entered, or the last hold.
   absl::Duration in_state = absl::ZeroDuration();
   std::string incident_id;
   absl::Time since;  // Wall time at which the state was entered.
   std::string last_error;
+  std::optional<Repair> repair;
 };
 
 class Monitor {
@@ -69,10 +96,14 @@ class Monitor {
   // A look of one of its probes (its name within the set). `record_id` is its event's, 0 = none.
   Transitions Observe(Instant now, absl::Time wall, const std::string& probe,
                       const Observation& observation, uint64_t record_id);
+  // A look of a combination at its inputs. Requires: it is one.
+  Transitions ObserveInputs(Instant now, absl::Time wall, const InputsLook& look);
   // Time has passed: the timeline may have something due.
   Transitions Tick(Instant now, absl::Time wall);
   // When Tick has something to do; InfiniteFuture when only a look can change something.
   Instant NextTick(Instant now) const;
+  // When the timeline has its next state, if nothing changes until then; else InfiniteFuture.
+  Instant NextState(Instant now) const;
 
   // An action on the monitor's resource runs or settles: the timeline stands still, bad looks
   // don't count. The evidence starts anew with it, so that one good look clears the alert of any
@@ -83,7 +114,13 @@ class Monitor {
   void Hold(Instant now, bool held);
 
   // What was seen so far is old: nothing is decided before another bad look.
-  void Outdate() { fresh_ = false; }
+  void Outdate() { fresh_ = blind_fresh_ = false; }
+
+  // REPAIRING from now on, or with another owner, reason and end. Requires: it is enabled.
+  Transitions BeginRepair(Instant now, absl::Time wall, Repair repair);
+  // Ends it before its time, which Tick would do; `who`: the person. Nothing comes of what was seen
+  // before: with an alert the state is UNINITIALIZED until the next look. Requires: there is one.
+  Transitions EndRepair(Instant now, absl::Time wall, const std::string& who);
 
   MonitorStatus Status(Instant now) const;
   const MonitorDefinition& definition() const { return definition_; }
@@ -102,12 +139,16 @@ class Monitor {
     bool seen = false;  // Has had a look that saw something.
     // Its rule has held, and it has not been seen well since: what makes the alert.
     bool fires = false;
-    bool good_since = false;         // A good look since it fires, or the evidence starts anew.
+    bool good_since = false;  // A good look since it fires, or the evidence starts anew.
+    // It fires, its rule holds no longer, and it has been seen well: clears after clear_after.
+    std::optional<Instant> quiet_since;
     std::deque<uint64_t> bad_looks;  // Record ids of those that speak for the rule; 0 = none.
+    bool undecided = false;          // Of a combination: its inputs leave it open.
 
     bool Unavailable() const;
     void NoteRejected(bool is_rejected);
     void Count(Instant now, const Observation& observation, Sign sign, uint64_t record_id);
+    void EndQuiet(Instant now, absl::Duration clear_after);
     void Forget();
   };
 
@@ -120,7 +161,12 @@ class Monitor {
   void Enter(config::HealthState to, absl::Time wall, std::string reason, Transitions& out);
   void OpenIncident(absl::Time wall, Transition& transition);
   bool ReopensIncident(Instant now, absl::Time wall) const;
+  void FollowAlert(Instant now, absl::Time wall, bool fires);
+  bool FireTogether(bool (*fires)(const Source&)) const;
   bool Fires() const;
+  bool IsClearing() const;
+  Instant ClearsAt() const;
+  bool AllSeen() const;
   bool CannotLook() const;
   bool StandsStill() const;
   absl::Duration Age(Instant now) const;
@@ -136,6 +182,10 @@ class Monitor {
   absl::Time since_ = absl::InfinitePast();
   bool alert_ = false;
   bool fresh_ = false;
+  bool blind_fresh_ = false;  // The same for UNAVAILABLE.
+  Instant unavailable_since_;
+  uint64_t bad_looks_ = 0;
+  std::optional<Repair> repair_;
   bool held_ = false;
   bool suppressed_ = false;
   absl::Time first_alert_ = absl::InfinitePast();
@@ -153,6 +203,7 @@ class Monitor {
   std::optional<Instant> closed_at_;  // If it was in this boot: not moved by a stepped clock.
 
   std::string last_error_;         // Of the last look that was bad or could not be made.
+  std::string inputs_;             // What the inputs of a combination said last.
   std::deque<uint64_t> evidence_;  // Record ids of the alert's bad looks, at most 20.
 };
 

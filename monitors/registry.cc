@@ -1,6 +1,8 @@
 #include "absl/strings/str_cat.h"
+#include "monitors/combination_rule.h"
 #include "monitors/consecutive_failures.h"
 #include "monitors/failure_count.h"
+#include "monitors/flapping.h"
 #include "monitors/percent_success.h"
 #include "monitors/rule.h"
 #include "monitors/value_bound.h"
@@ -34,6 +36,14 @@ constexpr Kind kKinds[] = {
     {Monitor::kValueBelow, "ValueBelowMonitor",
      [](const Monitor& c) { return CheckValueBound(c.value_below(), BoundSide::kBelow); },
      [](const Monitor& c) { return NewValueBound(c.value_below(), BoundSide::kBelow); }},
+    {Monitor::kFlapping, "FlappingMonitor",
+     [](const Monitor& c) { return CheckFlapping(c.flapping()); },
+     [](const Monitor& c) { return NewFlapping(c.flapping()); }},
+    // What they name is checked where all monitors are known (config/combination.h).
+    {Monitor::kAllOf, "AllOfMonitor", [](const Monitor&) { return absl::OkStatus(); },
+     [](const Monitor&) { return NewCombinationRule(); }},
+    {Monitor::kAnyOf, "AnyOfMonitor", [](const Monitor&) { return absl::OkStatus(); },
+     [](const Monitor&) { return NewCombinationRule(); }},
 };
 
 const Kind* FindKind(int field_number) {

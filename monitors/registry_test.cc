@@ -19,7 +19,7 @@ config::Monitor Default(const FieldDescriptor& field) {
 }
 
 TEST(MonitorRegistryTest, EveryKindOfTheConfigurationIsThere) {
-  ASSERT_GE(Kinds().field_count(), 5);
+  ASSERT_GE(Kinds().field_count(), 8);
   for (int i = 0; i < Kinds().field_count(); ++i) {
     const FieldDescriptor& field = *Kinds().field(i);
     EXPECT_TRUE(HasMonitorKind(field.number()))
@@ -64,6 +64,8 @@ TEST(MonitorRegistryTest, ChecksReachTheirKind) {
   EXPECT_EQ(CheckMonitor(config).message().substr(0, 11), "value_above");
   config.mutable_value_below()->set_samples(1001);
   EXPECT_EQ(CheckMonitor(config).message().substr(0, 11), "value_below");
+  config.mutable_flapping()->set_changes(1);
+  EXPECT_EQ(CheckMonitor(config).message().substr(0, 8), "flapping");
 }
 
 }  // namespace

@@ -65,6 +65,13 @@ class WatchedMonitor {
   }
   void StepWall(absl::Duration d) { clock_.StepWall(d); }
 
+  std::string BeginRepair(absl::Duration lasts, const std::string& owner = "ada") {
+    return Told(monitor_->BeginRepair(now(), wall(), {owner, "new disk", wall(), now() + lasts}));
+  }
+  std::string EndRepair(const std::string& who = "bob") {
+    return Told(monitor_->EndRepair(now(), wall(), who));
+  }
+
   void Suppress(bool suppressed) { monitor_->Suppress(now(), suppressed); }
   void Hold(bool held) { monitor_->Hold(now(), held); }
 
