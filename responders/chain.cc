@@ -14,7 +14,9 @@ ResponderChain::ResponderChain(std::vector<ResponderDefinition> responders) {
 }
 
 bool ResponderChain::Applies(const Link& link, const MonitorStatus& monitor) const {
-  return monitor.alert && monitor.state == link.definition.on && monitor.fresh && !monitor.held &&
+  // Could not look is not sick: there need be no alert.
+  const bool has_reason = monitor.alert || monitor.state == config::UNAVAILABLE;
+  return has_reason && monitor.state == link.definition.on && monitor.fresh && !monitor.held &&
          !monitor.suppressed;
 }
 
@@ -51,13 +53,16 @@ Instant ResponderChain::NextDeadline(const MonitorStatus& monitor, Instant now) 
 
 std::optional<std::string> ResponderChain::WhyNot(size_t i, const MonitorStatus& monitor) const {
   const Link& link = links_[i];
-  if (!monitor.alert) return "the monitor is healthy again";
+  if (!monitor.alert && link.definition.on != config::UNAVAILABLE) {
+    return "the monitor is healthy again";
+  }
   if (monitor.state != link.definition.on) {
     return absl::StrCat("the monitor is ", config::HealthState_Name(monitor.state), ", not ",
                         config::HealthState_Name(link.definition.on));
   }
   if (monitor.held) return "the monitor is held";
   if (monitor.suppressed) return "an action on the resource runs or settles";
+  if (monitor.clearing) return "the monitor's rule holds no longer";
   if (!monitor.fresh) return "no failed look since the last action or hold";
   // The timeline may have started anew while this one asked.
   if (monitor.in_state < link.definition.after) return "the state is not old enough";
@@ -78,6 +83,12 @@ void ResponderChain::AskAgainAt(size_t i, Instant when) {
   links_[i].phase = Phase::kIdle;
   links_[i].not_before = when;
   links_[i].refused = true;
+}
+
+bool ResponderChain::IsEffective(size_t i, const MonitorStatus& monitor) const {
+  if (links_[i].definition.on == config::UNAVAILABLE) return monitor.state != config::UNAVAILABLE;
+  // What a person repairs is not judged.
+  return !monitor.alert || monitor.clearing || monitor.state == config::REPAIRING;
 }
 
 bool ResponderChain::Judged(size_t i, bool effective, Instant now) {
@@ -101,12 +112,20 @@ void ResponderChain::WakeRefused() {
 bool ResponderChain::FollowIncident(const std::string& incident_id) {
   if (incident_id.empty() || incident_id == incident_id_) return false;
   incident_id_ = incident_id;
-  for (Link& link : links_) {
-    link.ineffective = 0;
-    if (link.phase == Phase::kHeldBack) link.phase = Phase::kIdle;
-    if (!link.refused) link.not_before = Instant();  // A retry belongs to its incident.
-  }
+  for (Link& link : links_) StartAnew(link);
   return true;
+}
+
+void ResponderChain::BeginUnavailable() {
+  for (Link& link : links_) {
+    if (link.definition.on == config::UNAVAILABLE) StartAnew(link);
+  }
+}
+
+void ResponderChain::StartAnew(Link& link) {
+  link.ineffective = 0;
+  if (link.phase == Phase::kHeldBack) link.phase = Phase::kIdle;
+  if (!link.refused) link.not_before = Instant();  // A retry belongs to its incident.
 }
 
 responders::ChainRecord ResponderChain::Save(const std::string& boot_id) const {

@@ -5,7 +5,8 @@
 // written, one at a time. An attempt that has not cleared the monitor when its settle ends was
 // ineffective: it is asked for again after `retry_after`, and after `ineffective_after` of them
 // in one incident that responder is held back. Nothing is asked on a state that is not of
-// now (held, suppressed, or no bad look since). One thread.
+// now (held, suppressed, or no bad look since). UNAVAILABLE, where there may be no alert and no
+// incident, is answered only by those that are `on` it. One thread.
 #ifndef SALVE_RESPONDERS_CHAIN_H_
 #define SALVE_RESPONDERS_CHAIN_H_
 
@@ -54,6 +55,8 @@ class ResponderChain {
   void Settling(size_t i, Instant settle_end);
   // It was refused or put off: asks again at `when`, or when WakeRefused is called.
   void AskAgainAt(size_t i, Instant when);
+  // Whether the monitor is as it should be after the attempt of responder `i`.
+  bool IsEffective(size_t i, const MonitorStatus& monitor) const;
   // Its settle has ended. Returns true when it is held back from now on.
   bool Judged(size_t i, bool effective, Instant now);
   // What blocked them has ended, or the limits have changed: who waits for a refusal asks again.
@@ -62,6 +65,8 @@ class ResponderChain {
   // Follows the monitor: another incident begins with clean counts and without waiting for a
   // retry; what a refusal said still holds. Returns true if it is another one.
   bool FollowIncident(const std::string& incident_id);
+  // The monitor has become UNAVAILABLE: those that answer that begin with clean counts.
+  void BeginUnavailable();
 
   responders::ChainRecord Save(const std::string& boot_id) const;
   // Takes up an earlier life. In the same boot waiting for a retry goes on and, with `acting`, so
@@ -78,6 +83,7 @@ class ResponderChain {
     std::string attempt_id;
     Instant settle_end;
   };
+  static void StartAnew(Link& link);
   bool IsActing() const;
   bool Applies(const Link& link, const MonitorStatus& monitor) const;
 

@@ -58,6 +58,65 @@ TEST(ResponderChainTest, AsksForWhatItsStateNeeds) {
   EXPECT_EQ(chain.Next(In(config::UNRECOVERABLE), kNow), std::nullopt);
 }
 
+MonitorStatus Blind(absl::Duration in_state = absl::ZeroDuration()) {
+  MonitorStatus status = In(config::UNAVAILABLE, in_state);
+  status.alert = false;
+  status.incident_id.clear();
+  return status;
+}
+
+TEST(ResponderChainTest, UnavailableNeedsNoAlert) {
+  ResponderChain chain({Responder("tell", config::UNAVAILABLE, absl::Minutes(1))});
+  EXPECT_EQ(chain.Next(Blind(absl::Minutes(1) - kTick), kNow), std::nullopt);
+  EXPECT_EQ(chain.NextDeadline(Blind(absl::Minutes(1) - kTick), kNow), kNow + kTick);
+  EXPECT_EQ(chain.Next(Blind(absl::Minutes(1)), kNow), 0u);
+  EXPECT_EQ(chain.WhyNot(0, Blind(absl::Minutes(1))), std::nullopt);
+  EXPECT_EQ(chain.WhyNot(0, In(config::HEALTHY)), "the monitor is HEALTHY, not UNAVAILABLE");
+  MonitorStatus held = Blind(absl::Hours(1));
+  held.held = true;
+  MonitorStatus stale = Blind(absl::Hours(1));
+  stale.fresh = false;
+  EXPECT_EQ(chain.Next(held, kNow), std::nullopt);
+  EXPECT_EQ(chain.Next(stale, kNow), std::nullopt);
+}
+
+TEST(ResponderChainTest, NobodyElseActsOnUnavailable) {
+  ResponderChain chain({Responder("a", config::DEGRADED), Responder("b", config::UNHEALTHY),
+                        Responder("c", config::UNRECOVERABLE)});
+  EXPECT_EQ(chain.Next(Blind(absl::Hours(1)), kNow), std::nullopt);
+  EXPECT_EQ(chain.NextDeadline(Blind(absl::Hours(1)), kNow), Instant::InfiniteFuture());
+  // Nor does one of another state without an alert.
+  MonitorStatus well = In(config::UNHEALTHY);
+  well.alert = false;
+  EXPECT_EQ(chain.Next(well, kNow), std::nullopt);
+}
+
+TEST(ResponderChainTest, EachTimeItIsUnavailableCountsBeginAnew) {
+  ResponderChain chain({Responder("tell", config::UNAVAILABLE), Responder("act")});
+  for (int i = 0; i < 3; ++i) {
+    Attempt(chain, 0, false, kNow);
+    Attempt(chain, 1, false, kNow);
+  }
+  EXPECT_EQ(chain.phase(0), Phase::kHeldBack);
+  chain.BeginUnavailable();
+  EXPECT_EQ(chain.Next(Blind(), kNow), 0u);
+  EXPECT_EQ(chain.ineffective(0), 0);
+  EXPECT_EQ(chain.phase(1), Phase::kHeldBack);
+}
+
+TEST(ResponderChainTest, AnAttemptIsEffectiveByWhatItAnswers) {
+  ResponderChain chain({Responder("tell", config::UNAVAILABLE), Responder("act")});
+  EXPECT_FALSE(chain.IsEffective(0, Blind()));
+  EXPECT_TRUE(chain.IsEffective(0, In(config::UNHEALTHY)));
+  EXPECT_FALSE(chain.IsEffective(1, In(config::DEGRADED)));
+  EXPECT_TRUE(chain.IsEffective(1, Blind()));  // No alert.
+  MonitorStatus clearing = In(config::DEGRADED);
+  clearing.clearing = true;
+  EXPECT_TRUE(chain.IsEffective(1, clearing));
+  EXPECT_EQ(chain.WhyNot(1, clearing), "the monitor's rule holds no longer");
+  EXPECT_TRUE(chain.IsEffective(1, In(config::REPAIRING)));
+}
+
 TEST(ResponderChainTest, AsksOnlyOnAnAlertOfNow) {
   ResponderChain chain({Responder("restart")});
   MonitorStatus well = In(config::DEGRADED);
