@@ -27,6 +27,7 @@ constexpr Rule kRules[] = {
     {"/salve.v1.HealthService/ListMonitors", Role::kViewer},
     {"/salve.v1.HealthService/ListResponders", Role::kViewer},
     {"/salve.v1.HealthService/Notify", Role::kOperator},
+    {"/salve.v1.HealthService/SetMonitorState", Role::kOperator},
     {"/salve.v1.ActionService/Run", Role::kOperator},
     {"/salve.v1.ActionService/List", Role::kViewer},
     {"/salve.v1.EventService/Query", Role::kViewer},

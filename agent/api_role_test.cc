@@ -47,8 +47,8 @@ TEST(ApiRoleTest, OnlyWhatChangesNothingIsForViewers) {
   EXPECT_EQ(more, (std::set<std::string>{
                       "ActionService/Run operator", "AgentService/Reload admin",
                       "HealthService/Notify operator", "HealthService/RunProbe operator",
-                      "OverrideService/Add admin", "OverrideService/Remove admin",
-                      "ThrottleService/ForgetServer admin"}));
+                      "HealthService/SetMonitorState operator", "OverrideService/Add admin",
+                      "OverrideService/Remove admin", "ThrottleService/ForgetServer admin"}));
 }
 
 TEST(ApiRoleTest, AMethodThatIsNotThereIsForNobody) {

@@ -145,6 +145,7 @@ absl::Status Engine::TakeUp(Configuration configuration) {
   configuration_ = std::move(configuration);
   in_boot_grace_ = now < Instant() + configuration_.agent.boot_grace;
   monitors_of_probe_.clear();
+  combinations_.Take(configuration_.health_sets);
   for (auto& [name, item] : monitors_) {
     for (const std::string& probe : item->monitor->definition().probes) {
       monitors_of_probe_[absl::StrCat(item->monitor->definition().health_set, "/", probe)]
@@ -217,6 +218,8 @@ absl::Status Engine::TakeUp(Configuration configuration) {
   } else {
     ReleaseBootGrace();
   }
+  // Their inputs may be others now, and nothing else need tell them.
+  for (const std::string& name : combinations_.all()) LookAtInputs(name);
   return absl::OkStatus();
 }
 
@@ -268,6 +271,7 @@ void Engine::OnLook(const ProbeDefinition& definition, const Look& look) {
                                                definition.name, look.observation, record_id));
     Consider(item);
   }
+  for (const MonitorPtr& item : items) LookAtCombinationsOver(item);
 }
 
 void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& transitions) {
@@ -286,8 +290,10 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
     for (uint64_t id : transition.evidence_record_ids) result.add_evidence_record_ids(id);
     result.set_reason(transition.reason);
     result.set_reopened(transition.times_reopened);
-    parts_.events.Append(std::move(event));
+    item->result_record_id = parts_.events.Append(std::move(event));
 
+    if (transition.to == config::UNAVAILABLE) item->chain.BeginUnavailable();
+    if (transition.from == config::REPAIRING) TellRepairEnded(*item, transition);
     if (!transition.incident_id.empty()) item->incident_id = transition.incident_id;
     item->chain.FollowIncident(transition.incident_id);
     FollowIncident(*item, transition);
@@ -314,7 +320,9 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
 void Engine::Consider(const MonitorPtr& item) {
   if (stopping_ || item->retired) return;
   const Instant now = parts_.loop.Now();
-  OnTransitions(item, item->monitor->Tick(now, parts_.loop.clock().WallNow()));
+  const Monitor::Transitions due = item->monitor->Tick(now, parts_.loop.clock().WallNow());
+  OnTransitions(item, due);
+  if (!due.empty()) LookAtCombinationsOver(item);
   const Instant next_aside = ConsiderAsides(item);
   const MonitorStatus status = item->monitor->Status(now);
   const std::optional<size_t> next = item->chain.Next(status, now);
@@ -336,9 +344,11 @@ void Engine::ConsiderAll() {
 }
 
 void Engine::Housekeep() {
-  // The age of an alert is on disk every ten seconds, so that a restart of the agent resumes it.
+  // The age of an alert is on disk every ten seconds, so that a restart of the agent resumes it;
+  // and what is left of a repair, so that a reboot does.
   for (const auto& [name, item] : monitors_) {
-    if (item->monitor->Status(parts_.loop.Now()).alert) Save(*item);
+    const MonitorStatus status = item->monitor->Status(parts_.loop.Now());
+    if (status.alert || status.repair.has_value()) Save(*item);
   }
   if (++ticks_ % 6 == 0) {
     parts_.ledger.Heartbeat([](absl::Status status) {

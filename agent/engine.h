@@ -24,6 +24,7 @@
 #include "config/kind_checks.h"
 #include "config/override.h"
 #include "config/override_apply.h"
+#include "monitors/combination.h"
 #include "monitors/monitor.h"
 #include "probes/scheduler.h"
 #include "responders/action.h"
@@ -106,6 +107,11 @@ class Engine {
                 std::function<void(absl::StatusOr<v1::RunProbeResponse>)> done);
   // Errors: kNotFound with the nearest names, kFailedPrecondition.
   absl::Status Notify(const v1::NotifyRequest& request);
+  // A person repairs, or has (engine_monitors.cc). Errors: kNotFound with the nearest names;
+  // kInvalidArgument: a duration outside 1 s..30 days, a reason of more than 1000 bytes;
+  // kFailedPrecondition: it is disabled, or not being repaired.
+  absl::StatusOr<v1::SetMonitorStateResponse> SetMonitorState(
+      const v1::SetMonitorStateRequest& request);
 
   // What people ask (engine_reports.cc). Errors: kNotFound with the nearest names.
   absl::StatusOr<v1::GetServerHealthResponse> Health(const std::string& health_set) const;
@@ -159,6 +165,11 @@ class Engine {
   // Looking and deciding.
   void OnLook(const ProbeDefinition& definition, const Look& look);
   void OnTransitions(const MonitorPtr& item, const Monitor::Transitions& transitions);
+  // Combinations look at their inputs when one of these was looked at, or has changed.
+  void LookAtCombinationsOver(const MonitorPtr& item);
+  void LookAtInputs(const std::string& combination);
+  // Full names; of a combination those of all that it is made of.
+  std::vector<std::string> ProbesOf(const MonitorItem& item) const;
   void Consider(const MonitorPtr& item);
   void ConsiderAll();
   void ReleaseBootGrace();
@@ -236,6 +247,9 @@ class Engine {
                                bool only_changes);
   void AppendResponderDefinition(const HealthSetDefinition& set,
                                  const ResponderDefinition& definition, bool only_changes);
+  void AppendRepairEvent(const MonitorItem& item, int event_id, std::string message,
+                         std::string who);
+  void TellRepairEnded(const MonitorItem& item, const Transition& transition);
   void Save(const MonitorItem& item);
   void Housekeep();
 
@@ -245,6 +259,7 @@ class Engine {
       const v1::GetThrottleStateRequest& request) const;
 
   v1::MonitorHealth HealthOf(const MonitorItem& item) const;
+  void AddRepair(const MonitorStatus& status, v1::MonitorHealth& health) const;
   std::vector<std::string> NextOf(const MonitorItem& item) const;
   absl::StatusOr<std::pair<MonitorPtr, size_t>> FindResponder(const std::string& name) const;
   std::vector<LimitsOf> LimitsOfKey(RecoveryAction action, const std::string& resource) const;
@@ -262,6 +277,7 @@ class Engine {
   ProbeScheduler scheduler_;
   std::map<std::string, MonitorPtr> monitors_;  // By full name.
   absl::flat_hash_map<std::string, std::vector<MonitorPtr>> monitors_of_probe_;
+  CombinationGraph combinations_;
   struct LastLook {
     v1::ProbeResultEvent result;
     bool succeeded = false;

@@ -75,9 +75,7 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
 }
 
 void Engine::LookNow(const MonitorItem& item, std::function<void(const Look&)> done) {
-  const MonitorDefinition& definition = item.monitor->definition();
-  for (const std::string& probe : definition.probes) {
-    const std::string name = definition.health_set + "/" + probe;
+  for (const std::string& name : ProbesOf(item)) {
     const auto found = probes_.find(name);
     // A notification has nothing new to say: its last report must not count once more.
     if (found == probes_.end() || found->second.config.has_notification()) continue;
@@ -182,7 +180,7 @@ void Engine::OnSettled(const MonitorPtr& item, size_t index, const std::string& 
 
 void Engine::Judge(const MonitorPtr& item, size_t index, const std::string& key) {
   const Instant now = parts_.loop.Now();
-  const bool effective = !item->monitor->Status(now).alert;
+  const bool effective = item->chain.IsEffective(index, item->monitor->Status(now));
   Unsuppress(key);
   if (item->retired) {  // It gets no looks any more: there is nothing to judge.
     ConsiderAll();

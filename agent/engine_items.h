@@ -54,9 +54,10 @@ struct Engine::MonitorItem {
   responders::AsideRecord aside_record;
   std::string evidence;  // Of the last transition.
   TimerId timer = TimerId::kNone;
-  int suppressors = 0;      // Resources of its responders on which an action runs or settles.
-  bool retired = false;     // A reload has taken it away; only its running action goes on.
-  std::string incident_id;  // Of the open incident, or of the last one.
+  int suppressors = 0;            // Resources of its responders on which an action runs or settles.
+  bool retired = false;           // A reload has taken it away; only its running action goes on.
+  std::string incident_id;        // Of the open incident, or of the last one.
+  uint64_t result_record_id = 0;  // Of its last MonitorResult; 0: none in this life of the agent.
 };
 
 struct Engine::Resource {

@@ -109,8 +109,10 @@ v1::MonitorHealth Engine::HealthOf(const MonitorItem& item) const {
         absl::StrCat("boot_grace, another ",
                      InWords(Instant() + configuration_.agent.boot_grace - parts_.loop.Now())));
   }
+  AddRepair(status, health);
   for (std::string& next : NextOf(item)) health.add_next(std::move(next));
   for (const std::string& probe : definition.probes) health.add_probes(probe);
+  for (const std::string& input : combinations_.InputsOf(item.full_name)) health.add_probes(input);
   return health;
 }
 
@@ -118,7 +120,14 @@ std::vector<std::string> Engine::NextOf(const MonitorItem& item) const {
   std::vector<std::string> next;
   const Instant now = parts_.loop.Now();
   const MonitorStatus status = item.monitor->Status(now);
-  if (!status.alert) return next;
+  if (status.repair.has_value()) {
+    next.push_back(absl::StrCat("nothing is done while ", status.repair->owner,
+                                " repairs it, another ",
+                                InWords(std::max(absl::ZeroDuration(), status.repair->until - now)),
+                                "; then it begins anew with the looks made after that"));
+    return next;
+  }
+  if (!status.alert && status.state != config::UNAVAILABLE) return next;
   if (stopping_) next.push_back("the agent is stopping: nothing more is started");
   if (status.held) next.push_back("nothing is done while the boot_grace lasts");
   for (size_t i = 0; i < item.chain.size(); ++i) {
@@ -163,10 +172,16 @@ std::vector<std::string> Engine::NextOf(const MonitorItem& item) const {
       next.push_back(absl::StrCat(name, " waits: ", item.responders[i].last_reason));
     }
   }
-  const Instant tick = item.monitor->NextTick(now);
-  if (tick != Instant::InfiniteFuture()) {
+  if (status.clearing) {
+    next.push_back(
+        absl::StrCat("the alert clears in ",
+                     InWords(std::max(absl::ZeroDuration(), item.monitor->NextTick(now) - now)),
+                     ", unless its rule holds again"));
+  }
+  const Instant state = item.monitor->NextState(now);
+  if (state != Instant::InfiniteFuture()) {
     next.push_back(absl::StrCat("without recovery the next state comes in ",
-                                InWords(std::max(absl::ZeroDuration(), tick - now))));
+                                InWords(std::max(absl::ZeroDuration(), state - now))));
   }
   return next;
 }

@@ -55,6 +55,15 @@ class HealthService final : public v1::HealthService::Service {
           return v1::NotifyResponse();
         });
   }
+  grpc::Status SetMonitorState(grpc::ServerContext* context,
+                               const v1::SetMonitorStateRequest* request,
+                               v1::SetMonitorStateResponse* response) override {
+    v1::SetMonitorStateRequest known = *request;
+    known.set_user(shared_.Who(*context, request->user()));
+    return AskNow(shared_, *context, response, [asked = std::move(known)](const ApiParts& parts) {
+      return parts.engine.SetMonitorState(asked);
+    });
+  }
 
  private:
   ApiShared& shared_;

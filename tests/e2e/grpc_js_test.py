@@ -135,6 +135,9 @@ class GrpcJsTest(unittest.TestCase):
                ("salve.v1.OverrideService", "Remove", {"scope": "local"}),
                (THROTTLE, "ForgetServer", {"name": "x"}),
                ("salve.v1.HealthService", "RunProbe", {"health_set": "Files", "name": "File"}),
+               ("salve.v1.HealthService", "SetMonitorState", {
+                   "health_set": "Files", "monitor": "Gone", "repairing": True,
+                   "duration_seconds": 60, "user": "root"}),
                ("salve.v1.HealthService", "Notify", {"health_set": "Files", "name": "File"})]
 
     def nothing_has_changed(self):
