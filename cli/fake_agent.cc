@@ -78,6 +78,7 @@ struct Health final : v1::HealthService::Service {
   FAKE_METHOD(ListMonitors, list_monitors, ListRequest, ListMonitorsResponse)
   FAKE_METHOD(ListResponders, list_responders, ListRequest, ListRespondersResponse)
   FAKE_METHOD(Notify, notify, NotifyRequest, NotifyResponse)
+  FAKE_METHOD(SetMonitorState, set_monitor_state, SetMonitorStateRequest, SetMonitorStateResponse)
   Shared& shared;
 };
 

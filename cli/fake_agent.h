@@ -64,6 +64,7 @@ struct FakeAnswers {
   FakeMethod<v1::ListRequest, v1::ListMonitorsResponse> list_monitors;
   FakeMethod<v1::ListRequest, v1::ListRespondersResponse> list_responders;
   FakeMethod<v1::NotifyRequest, v1::NotifyResponse> notify;
+  FakeMethod<v1::SetMonitorStateRequest, v1::SetMonitorStateResponse> set_monitor_state;
   FakeMethod<v1::RunActionRequest, v1::RunActionResponse> run_action;
   FakeMethod<v1::ListActionsRequest, v1::ListActionsResponse> list_actions;
   FakeMethod<v1::GetThrottleStateRequest, v1::GetThrottleStateResponse> get_throttle_state;

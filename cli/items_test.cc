@@ -117,6 +117,46 @@ TEST_F(MonitorVerbTest, ListShowsStatesProbesAndIncidents) {
   EXPECT_EQ(agent_.list_monitors.asked().health_set(), "Web");
 }
 
+TEST_F(MonitorVerbTest, RepairingSaysWhoForHowLongAndWhy) {
+  agent_.set_monitor_state.Say(FromText<v1::SetMonitorStateResponse>(R"(
+      monitor { state: "REPAIRING" repairing_until { seconds: 1795262400 } }
+  )"));
+
+  const Ended ended =
+      Run({"monitor", "repairing", "Web/Down/a", "--for", "2h", "--reason", "new disk"});
+
+  EXPECT_EQ(ended.status, 0);
+  EXPECT_EQ(ended.out, "Web/Down/a is REPAIRING until 2026-11-21 12:00:00 (in 2h 0m)\n");
+  const v1::SetMonitorStateRequest asked = agent_.set_monitor_state.asked();
+  EXPECT_EQ(asked.health_set(), "Web");
+  EXPECT_EQ(asked.monitor(), "Down/a");
+  EXPECT_TRUE(asked.repairing());
+  EXPECT_EQ(asked.duration_seconds(), 7200);
+  EXPECT_EQ(asked.reason(), "new disk");
+  EXPECT_EQ(asked.user(), "ada");
+}
+
+TEST_F(MonitorVerbTest, RepairingNeedsATimeAndAReason) {
+  EXPECT_EQ(Run({"monitor", "repairing", "Web/Down", "--reason", "x"}).status, 2);
+  EXPECT_EQ(Run({"monitor", "repairing", "Web/Down", "--for", "2h"}).status, 2);
+  const Ended ended = Run({"monitor", "repairing", "Web/Down", "--for", "soon", "--reason", "x"});
+  EXPECT_EQ(ended.status, 2);
+  EXPECT_EQ(ended.err.find("salvectl: monitor repairing: --for: "), 0u) << ended.err;
+  EXPECT_EQ(Run({"monitor", "repairing", "Down", "--for", "2h", "--reason", "x"}).status, 2);
+}
+
+TEST_F(MonitorVerbTest, ClearEndsARepair) {
+  agent_.set_monitor_state.Say(
+      FromText<v1::SetMonitorStateResponse>(R"(monitor { name: "Down" state: "HEALTHY" })"));
+
+  EXPECT_EQ(Run({"monitor", "clear", "Web/Down"}).out, "Web/Down is HEALTHY\n");
+  EXPECT_FALSE(agent_.set_monitor_state.asked().repairing());
+  EXPECT_NE(Run({"-o", "json", "monitor", "clear", "Web/Down"}).out.find("\"HEALTHY\""),
+            std::string::npos);
+  agent_.set_monitor_state.Say(absl::FailedPreconditionError("is not being repaired"));
+  EXPECT_EQ(Run({"monitor", "clear", "Web/Down"}).status, 3);
+}
+
 class ResponderVerbTest : public SalvectlTest {
  protected:
   ResponderVerbTest() {

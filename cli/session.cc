@@ -170,6 +170,11 @@ absl::StatusOr<v1::NotifyResponse> Session::Notify(const v1::NotifyRequest& requ
   return Call(&Connection::health, &v1::HealthService::Stub::Notify, request, timeout());
 }
 
+absl::StatusOr<v1::SetMonitorStateResponse> Session::SetMonitorState(
+    const v1::SetMonitorStateRequest& request) {
+  return Call(&Connection::health, &v1::HealthService::Stub::SetMonitorState, request, timeout());
+}
+
 absl::StatusOr<v1::RunActionResponse> Session::RunAction(const v1::RunActionRequest& request) {
   return Call(&Connection::action, &v1::ActionService::Stub::Run, request, long_timeout());
 }

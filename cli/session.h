@@ -46,6 +46,8 @@ class Session {
   absl::StatusOr<v1::ListMonitorsResponse> ListMonitors(const v1::ListRequest& request);
   absl::StatusOr<v1::ListRespondersResponse> ListResponders(const v1::ListRequest& request);
   absl::StatusOr<v1::NotifyResponse> Notify(const v1::NotifyRequest& request);
+  absl::StatusOr<v1::SetMonitorStateResponse> SetMonitorState(
+      const v1::SetMonitorStateRequest& request);
 
   absl::StatusOr<v1::RunActionResponse> RunAction(const v1::RunActionRequest& request);
   absl::StatusOr<v1::ListActionsResponse> ListActions(const v1::ListActionsRequest& request);
