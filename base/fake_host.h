@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -68,13 +69,30 @@ class FakeHost final : public Host {
   }
 
   // Processes for OpenProcess; commands are there by themselves while they run.
-  void AddProcess(pid_t pid) { processes_[pid].reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+  void AddProcess(pid_t pid) {
+    processes_[pid] = {UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), ++last_life_};
+  }
   // Makes what OpenProcess gave for it readable.
   void EndProcess(pid_t pid) {
     const auto it = processes_.find(pid);
     if (it == processes_.end()) return;
-    eventfd_write(it->second.get(), 1);
+    eventfd_write(it->second.end.get(), 1);
     processes_.erase(it);
+  }
+  // Makes OpenProcess fail (kResourceExhausted, say), until OK is set again.
+  void SetOpenError(absl::Status error) { open_error_ = std::move(error); }
+  // Makes SignalProcess fail (kPermissionDenied, say), until OK is set again.
+  void SetSignalError(absl::Status error) { signal_error_ = std::move(error); }
+
+  struct Signalled {
+    pid_t pid;
+    int signal;
+    friend bool operator==(const Signalled&, const Signalled&) = default;
+  };
+  // All signals of SignalProcess, in order. What they do is the test's: by `on_signal`.
+  const std::vector<Signalled>& signalled() const { return signalled_; }
+  void SetOnSignal(std::function<void(pid_t pid, int signal)> on_signal) {
+    on_signal_ = std::move(on_signal);
   }
 
   absl::StatusOr<StartedCommand> RunCommand(const Command& command, Instant deadline,
@@ -118,7 +136,24 @@ class FakeHost final : public Host {
     if (it == processes_.end()) {
       return absl::NotFoundError(absl::StrCat("process ", pid, ": no such process"));
     }
-    return dup(it->second.get());
+    if (!open_error_.ok()) return open_error_;
+    const int pidfd = dup(it->second.end.get());
+    opened_[pidfd] = {pid, it->second.life};
+    return pidfd;
+  }
+
+  absl::Status SignalProcess(int pidfd, int signal) override {
+    if (!signal_error_.ok()) return signal_error_;
+    const auto opened = opened_.find(pidfd);
+    if (opened == opened_.end()) return absl::UnavailableError("no pidfd");
+    const auto [pid, life] = opened->second;
+    const auto process = processes_.find(pid);
+    if (process == processes_.end() || process->second.life != life) {
+      return absl::NotFoundError(absl::StrCat("process ", pid, ": no such process"));
+    }
+    signalled_.push_back({pid, signal});
+    if (on_signal_) on_signal_(pid, signal);
+    return absl::OkStatus();
   }
 
   std::string proc() const override { return proc_; }
@@ -147,13 +182,25 @@ class FakeHost final : public Host {
     EndCommand(id, std::move(killed));
   }
 
+  // A pid can live more than once, one life after the other.
+  struct Process {
+    UniqueFd end;
+    uint64_t life = 0;
+  };
+
   EventLoop& loop_;
   const std::string proc_;
   uint64_t last_id_ = 0;
   absl::Status run_error_ = absl::OkStatus();
   std::map<std::string, FakeProgram> programs_;
   std::map<CommandId, Running> running_;
-  std::map<pid_t, UniqueFd> processes_;
+  std::map<pid_t, Process> processes_;
+  std::map<int, std::pair<pid_t, uint64_t>> opened_;  // By pidfd: which life of which pid.
+  uint64_t last_life_ = 0;
+  absl::Status open_error_ = absl::OkStatus();
+  absl::Status signal_error_ = absl::OkStatus();
+  std::vector<Signalled> signalled_;
+  std::function<void(pid_t pid, int signal)> on_signal_;
   std::vector<Started> started_;
 };
 

@@ -1,4 +1,4 @@
-// FakeServiceManager: units that a test sets, restarts that it records and the test ends. On
+// FakeServiceManager: units that a test sets, jobs that it records and the test ends. On
 // any loop (a SimulatedLoop, mostly). One thread only.
 #ifndef SALVE_BASE_FAKE_SERVICE_MANAGER_H_
 #define SALVE_BASE_FAKE_SERVICE_MANAGER_H_
@@ -47,7 +47,8 @@ class FakeServiceManager final : public ServiceManager {
     for (const auto& [id, watch] : watches_) TellSoon(watch.unit);
   }
   void SetStopping(bool stopping) { stopping_ = stopping; }
-  // Makes every RestartUnit end with this error before it is queued, until OK is set again.
+  // Makes every RestartUnit and ReloadUnit end with this error before it is queued, until OK is
+  // set again.
   void SetRestartError(absl::Status error) { restart_error_ = std::move(error); }
 
   struct Restart {
@@ -57,10 +58,11 @@ class FakeServiceManager final : public ServiceManager {
   };
   // All that were queued, in order.
   const std::vector<Restart>& restarts() const { return restarts_; }
+  const std::vector<Restart>& reloads() const { return reloads_; }
   bool is_pending(uint32_t job_id) const { return pending_.contains(job_id); }
   const std::vector<uint32_t>& cancelled_jobs() const { return cancelled_; }
 
-  // Ends a job of RestartUnit's, soon; the states of the unit are the test's to set. Ignored
+  // Ends such a job, soon; the states of the unit are the test's to set. Ignored
   // when it has ended, at its deadline say.
   void EndJob(uint32_t job_id, const std::string& result,
               const std::string& unit_result = "success") {
@@ -77,24 +79,14 @@ class FakeServiceManager final : public ServiceManager {
 
   void RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
                    JobDone done) override {
-    loop_.Post(
-        [this, unit, deadline, queued = std::move(queued), done = std::move(done)]() mutable {
-          if (!connected_) return done(NoBus());
-          if (!restart_error_.ok()) return done(restart_error_);
-          if (const auto state = StateOf(unit); !state.ok()) return done(state.status());
-          const uint32_t job_id = ++last_job_;
-          restarts_.push_back({unit, deadline, job_id});
-          Pending& pending = pending_[job_id];
-          pending.done = std::move(done);
-          pending.timer = loop_.CallAt(deadline, [this, job_id] {
-            cancelled_.push_back(job_id);
-            Finish(job_id, absl::DeadlineExceededError("the restart did not end in time"));
-          });
-          queued(job_id);
-        });
+    Queue(restarts_, "restart", unit, deadline, std::move(queued), std::move(done));
+  }
+  void ReloadUnit(const std::string& unit, Instant deadline, JobQueued queued,
+                  JobDone done) override {
+    Queue(reloads_, "reload", unit, deadline, std::move(queued), std::move(done));
   }
 
-  // A job of RestartUnit's ends as `canceled`.
+  // The job ends as `canceled`.
   void CancelJob(uint32_t job_id) override {
     cancelled_.push_back(job_id);
     EndJob(job_id, "canceled");
@@ -111,6 +103,25 @@ class FakeServiceManager final : public ServiceManager {
     TimerId timer = TimerId::kNone;
   };
 
+  void Queue(std::vector<Restart>& jobs, const char* what, const std::string& unit,
+             Instant deadline, JobQueued queued, JobDone done) {
+    loop_.Post([this, &jobs, what, unit, deadline, queued = std::move(queued),
+                done = std::move(done)]() mutable {
+      if (!connected_) return done(NoBus());
+      if (!restart_error_.ok()) return done(restart_error_);
+      if (const auto state = StateOf(unit); !state.ok()) return done(state.status());
+      const uint32_t job_id = ++last_job_;
+      jobs.push_back({unit, deadline, job_id});
+      Pending& pending = pending_[job_id];
+      pending.done = std::move(done);
+      pending.timer = loop_.CallAt(deadline, [this, job_id, what] {
+        cancelled_.push_back(job_id);
+        Finish(job_id,
+               absl::DeadlineExceededError(absl::StrCat("the ", what, " did not end in time")));
+      });
+      queued(job_id);
+    });
+  }
   static absl::Status NoBus() { return absl::UnavailableError("systemd cannot be asked now"); }
 
   absl::StatusOr<UnitState> StateOf(const std::string& unit) const {
@@ -149,6 +160,7 @@ class FakeServiceManager final : public ServiceManager {
   std::map<UnitWatchId, Watch> watches_;
   std::map<uint32_t, Pending> pending_;
   std::vector<Restart> restarts_;
+  std::vector<Restart> reloads_;
   std::vector<uint32_t> cancelled_;
 };
 

@@ -90,6 +90,19 @@ TEST_F(FakeServiceManagerTest, RefusesARestartAsTheTestSays) {
   EXPECT_EQ(queued_, 0);
 }
 
+TEST_F(FakeServiceManagerTest, KeepsReloadsApartFromRestarts) {
+  manager_.SetUnit("a.service", manager_.Unit("a.service"));
+  manager_.ReloadUnit(
+      "a.service", loop_.Now() + absl::Seconds(10), [this](uint32_t job) { queued_ = job; },
+      [this](absl::StatusOr<JobResult> result) { done_ = std::move(result); });
+  loop_.RunPending();
+  EXPECT_THAT(manager_.restarts(), testing::IsEmpty());
+  ASSERT_THAT(manager_.reloads(), testing::SizeIs(1));
+  manager_.EndJob(queued_, "failed");
+  loop_.RunPending();
+  EXPECT_EQ(done_->value().result, "failed");
+}
+
 TEST_F(FakeServiceManagerTest, EndsACancelledJob) {
   manager_.SetUnit("a.service", manager_.Unit("a.service"));
   Restart("a.service");

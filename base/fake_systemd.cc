@@ -198,7 +198,7 @@ int FakeSystemd::Answer(sd_bus_message* call) {
     sd_bus_message_new_method_error(call, &reply, &bus_error);
     return Send(reply), 1;
   }
-  if (member == "RestartUnit") return AnswerRestart(call), 1;
+  if (member == "RestartUnit" || member == "ReloadUnit") return AnswerRestart(call), 1;
   if (member == "GetJob" && !running_jobs_.contains(number)) {
     const sd_bus_error none =
         SD_BUS_ERROR_MAKE_CONST("org.freedesktop.systemd1.NoSuchJob", "no such job");

@@ -38,7 +38,7 @@ class FakeSystemd {
   std::map<std::string, std::string> errors;
   // Does not answer these members, until AnswerHeld.
   std::set<std::string> silent;
-  // Ends a job, with this result, before RestartUnit is answered.
+  // Ends a job, with this result, before RestartUnit or ReloadUnit is answered.
   std::string early_result;
 
   // "Member argument…" of each call of the client's, without Hello, AddMatch and RemoveMatch.

@@ -79,6 +79,9 @@ class Host {
   // Opens a pidfd: readable when the process has ended. The caller closes it.
   // Errors: kNotFound: there is no such process.
   virtual absl::StatusOr<int> OpenProcess(pid_t pid) = 0;
+  // Signals the process of a pidfd, and never another one that has its number by now.
+  // Errors: kNotFound: it has ended; kPermissionDenied.
+  virtual absl::Status SignalProcess(int pidfd, int signal) = 0;
 
   // Where /proc is ("/proc"; a folder of the test's in a fake).
   virtual std::string proc() const = 0;

@@ -2,6 +2,7 @@
 #include "base/host.h"
 
 #include <poll.h>
+#include <signal.h>
 
 #include <optional>
 #include <string>
@@ -156,6 +157,16 @@ TYPED_TEST(HostTest, OpensARunningProcessWhoseEndCanBeSeen) {
   EXPECT_EQ(poll(&seen, 1, 0), 1);
   EXPECT_EQ(this->host().OpenProcess(started->process.pid).status().code(),
             absl::StatusCode::kNotFound);
+}
+
+TYPED_TEST(HostTest, SignalsARunningProcessAndNoneThatHasEnded) {
+  const auto started = this->Start({.argv = {"/bin/sleep", "1000"}});
+  const UniqueFd process(this->host().OpenProcess(started->process.pid).value());
+  EXPECT_TRUE(this->host().SignalProcess(process.get(), SIGCONT).ok());
+  this->host().KillCommand(started->id);
+  this->End();
+  EXPECT_EQ(this->host().SignalProcess(process.get(), SIGCONT).code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(this->host().SignalProcess(-1, SIGCONT).ok());
 }
 
 TYPED_TEST(HostTest, DoesNotFindAProcessThatIsNotThere) {

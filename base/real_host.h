@@ -37,6 +37,7 @@ class RealHost final : public Host {
   void ReleaseCommand(CommandId id) override;
   void KillCommand(CommandId id) override;
   absl::StatusOr<int> OpenProcess(pid_t pid) override;
+  absl::Status SignalProcess(int pidfd, int signal) override;
   std::string proc() const override { return "/proc"; }
 
   // Of Command::user. Who is learnt here first costs no look.

@@ -27,8 +27,19 @@ RestartJobs::~RestartJobs() {
 
 void RestartJobs::Restart(const std::string& unit, Instant deadline, JobQueued queued,
                           JobDone done) {
+  Ask(kRestart, unit, deadline, std::move(queued), std::move(done));
+}
+
+void RestartJobs::Reload(const std::string& unit, Instant deadline, JobQueued queued,
+                         JobDone done) {
+  Ask(kReload, unit, deadline, std::move(queued), std::move(done));
+}
+
+void RestartJobs::Ask(Verb verb, const std::string& unit, Instant deadline, JobQueued queued,
+                      JobDone done) {
   const uint64_t id = ++last_id_;
   Job& job = jobs_[id];
+  job.verb = verb;
   job.unit = unit;
   job.deadline = deadline;
   job.queued = std::move(queued);
@@ -89,7 +100,7 @@ void RestartJobs::Call(uint64_t id, Job& job) {
   job.phase = Phase::kCalled;
   // The answer is awaited for ever: when it comes after we gave up, its job must be cancelled.
   link_->bus()->Call(
-      {kSystemd, kSystemdPath, kManagerInterface, "RestartUnit", absl::InfiniteDuration()},
+      {kSystemd, kSystemdPath, kManagerInterface, job.verb.member, absl::InfiniteDuration()},
       [this, id](const absl::StatusOr<sd_bus_message*>& reply) { TakeAnswer(id, reply); }, "ss",
       job.unit.c_str(), "fail");
 }
@@ -123,7 +134,7 @@ void RestartJobs::TakeRemoved(sd_bus_message* signal) {
   uint32_t number = 0;
   const char *path, *unit, *result;
   if (sd_bus_message_read(signal, "uoss", &number, &path, &unit, &result) < 0) return;
-  // systemd joins equal jobs: several restarts may wait for the same one.
+  // systemd joins equal jobs: several requests may wait for the same one.
   std::vector<uint64_t> ended;
   bool expects_answer = false;
   for (auto& [id, job] : jobs_) {
@@ -197,8 +208,8 @@ void RestartJobs::OutOfTime(uint64_t id) {
           id, absl::UnavailableError(absl::StrCat(job.unit, ": systemd did not answer within ",
                                                   absl::FormatDuration(kAnswerTimeout))));
   }
-  Finish(id,
-         absl::DeadlineExceededError(absl::StrCat(job.unit, ": the restart did not end in time")));
+  Finish(id, absl::DeadlineExceededError(
+                 absl::StrCat(job.unit, ": the ", job.verb.name, " did not end in time")));
 }
 
 void RestartJobs::Finish(uint64_t id, absl::StatusOr<JobResult> result) {

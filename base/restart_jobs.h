@@ -1,5 +1,5 @@
-// RestartJobs: restarts that were asked of systemd, from the call to the end of the job. Lives
-// on the loop's thread.
+// RestartJobs: restarts and reloads that were asked of systemd, from the call to the end of the
+// job. Lives on the loop's thread.
 #ifndef SALVE_BASE_RESTART_JOBS_H_
 #define SALVE_BASE_RESTART_JOBS_H_
 
@@ -28,8 +28,9 @@ class RestartJobs final : public SystemdLink::User {
   // Requires: `link` is this object's own and outlived by it.
   void SetLink(SystemdLink* link) { link_ = link; }
 
-  // As ServiceManager::RestartUnit and CancelJob.
+  // As ServiceManager::RestartUnit, ReloadUnit and CancelJob.
   void Restart(const std::string& unit, Instant deadline, JobQueued queued, JobDone done);
+  void Reload(const std::string& unit, Instant deadline, JobQueued queued, JobDone done);
   void Cancel(uint32_t job_id);
 
   void Up(BusLink& bus) override;
@@ -42,7 +43,16 @@ class RestartJobs final : public SystemdLink::User {
     kQueued,   // Its job is in the queue or running.
     kEnded,    // Only the unit's result is still to be read.
   };
+  // What is asked for: the D-Bus call, and a word for it.
+  struct Verb {
+    const char* member;
+    const char* name;
+  };
+  static constexpr Verb kRestart = {"RestartUnit", "restart"};
+  static constexpr Verb kReload = {"ReloadUnit", "reload"};
+
   struct Job {
+    Verb verb;
     std::string unit;
     Instant deadline;
     JobQueued queued;
@@ -53,6 +63,7 @@ class RestartJobs final : public SystemdLink::User {
     TimerId timer = TimerId::kNone;
   };
 
+  void Ask(Verb verb, const std::string& unit, Instant deadline, JobQueued queued, JobDone done);
   Job* Find(uint64_t id, Phase phase);
   void Call(uint64_t id, Job& job);
   void TakeAnswer(uint64_t id, const absl::StatusOr<sd_bus_message*>& reply);

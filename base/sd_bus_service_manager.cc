@@ -58,6 +58,11 @@ void SdBusServiceManager::RestartUnit(const std::string& unit, Instant deadline,
   restarts_.Restart(unit, deadline, std::move(queued), std::move(done));
 }
 
+void SdBusServiceManager::ReloadUnit(const std::string& unit, Instant deadline, JobQueued queued,
+                                     JobDone done) {
+  restarts_.Reload(unit, deadline, std::move(queued), std::move(done));
+}
+
 void SdBusServiceManager::CancelJob(uint32_t job_id) { restarts_.Cancel(job_id); }
 
 void SdBusServiceManager::Stopping::Up(BusLink& bus) {

@@ -34,6 +34,8 @@ class SdBusServiceManager final : public ServiceManager {
   // active afterwards, else `failed`.
   void RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
                    JobDone done) override;
+  void ReloadUnit(const std::string& unit, Instant deadline, JobQueued queued,
+                  JobDone done) override;
   void CancelJob(uint32_t job_id) override;
   // Follows systemd's SystemState, from the moment when the shutdown is queued, and logind's
   // PreparingForShutdown. Keeps its last value while there is no bus.

@@ -81,10 +81,16 @@ class SdBusServiceManagerTest : public testing::TestWithParam<bool> {
   void Restart(const std::string& unit, absl::Duration timeout = absl::Seconds(20)) {
     manager_->RestartUnit(
         unit, loop_.Now() + timeout, [this](uint32_t job) { queued_.push_back(job); },
-        [this](absl::StatusOr<JobResult> result) {
-          EXPECT_FALSE(done_.has_value()) << "done was called twice";
-          done_ = std::move(result);
-        });
+        [this](absl::StatusOr<JobResult> result) { TakeEnd(std::move(result)); });
+  }
+  void Reload(const std::string& unit, absl::Duration timeout = absl::Seconds(20)) {
+    manager_->ReloadUnit(
+        unit, loop_.Now() + timeout, [this](uint32_t job) { queued_.push_back(job); },
+        [this](absl::StatusOr<JobResult> result) { TakeEnd(std::move(result)); });
+  }
+  void TakeEnd(absl::StatusOr<JobResult> result) {
+    EXPECT_FALSE(done_.has_value()) << "done was called twice";
+    done_ = std::move(result);
   }
   absl::StatusOr<JobResult> Done() {
     EXPECT_TRUE(RunUntil([&] { return done_.has_value(); }));
@@ -273,6 +279,28 @@ TEST_P(SdBusServiceManagerTest, AwaitsTheEndOfARestart) {
   EXPECT_EQ(Done()->result, "failed");
   EXPECT_EQ(Done()->unit_result, "start-limit-hit");
   EXPECT_EQ(Done()->job_id, queued_[0]);
+}
+
+TEST_P(SdBusServiceManagerTest, AwaitsTheEndOfAReload) {
+  Reload("nginx.service");
+  ASSERT_TRUE(RunUntil([&] { return queued_.size() == 1; }));
+  EXPECT_THAT(systemd_.calls(), Contains("ReloadUnit nginx.service fail"));
+  systemd_.EndJob(queued_[0], "nginx.service", "done");
+  EXPECT_EQ(Done()->result, "done");
+}
+
+TEST_P(SdBusServiceManagerTest, CancelsAReloadThatHangsAtItsDeadline) {
+  Reload("nginx.service", absl::Milliseconds(50));
+  EXPECT_EQ(Done().status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(Done().status().message(), "nginx.service: the reload did not end in time");
+  const std::string cancel = absl::StrCat("CancelJob ", queued_.at(0));
+  EXPECT_TRUE(RunUntil([&] { return systemd_.CountCalls(cancel) == 1; }));
+}
+
+TEST_P(SdBusServiceManagerTest, TellsThatAUnitCannotBeReloaded) {
+  systemd_.errors["ReloadUnit"] = "org.freedesktop.systemd1.JobTypeNotApplicable";
+  Reload("nginx.service");
+  EXPECT_EQ(Done().status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_P(SdBusServiceManagerTest, TakesTheEndOfAJobBeforeTheAnswerThatNamesIt) {

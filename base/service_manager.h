@@ -72,6 +72,11 @@ class ServiceManager {
   virtual void RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
                            JobDone done) = 0;
 
+  // Queues a reload job (the unit's ExecReload), in the same way and with the same errors; a unit
+  // that cannot be reloaded is kFailedPrecondition.
+  virtual void ReloadUnit(const std::string& unit, Instant deadline, JobQueued queued,
+                          JobDone done) = 0;
+
   // Cancels a job by its number, best effort.
   virtual void CancelJob(uint32_t job_id) = 0;
 
