@@ -1,5 +1,5 @@
-// What the kinds check their configuration with. Each error is kInvalidArgument with the
-// field's path first: "http.body_match: missing ): (a".
+// What the kinds of probes and actions check their configuration with. Each error is
+// kInvalidArgument with the field's path first: "http.body_match: missing ): (a".
 #ifndef SALVE_PROBES_FIELD_CHECKS_H_
 #define SALVE_PROBES_FIELD_CHECKS_H_
 

@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -18,10 +19,19 @@ namespace salve {
 namespace {
 
 constexpr size_t kCommBytesMax = 15;
+constexpr uint64_t kIsKernelThread = 0x00200000;  // PF_KTHREAD of the kernel's sched.h.
 constexpr uint64_t kCountedDescriptorsMax = 65536;
 
 // Places in what follows the ')' of PROC/PID/stat; proc(5) counts from pid = 1.
-enum Field { kState = 3, kUserTicks = 14, kSystemTicks = 15, kStartTicks = 22, kRssPages = 24 };
+enum Field {
+  kState = 3,
+  kParent = 4,
+  kFlags = 9,
+  kUserTicks = 14,
+  kSystemTicks = 15,
+  kStartTicks = 22,
+  kRssPages = 24
+};
 
 std::string PathOf(const std::string& proc, pid_t pid, absl::string_view file) {
   return absl::StrCat(proc, "/", pid, "/", file);
@@ -46,13 +56,16 @@ absl::StatusOr<ProcessStat> ReadProcessStat(const std::string& proc, pid_t pid) 
   stat.identity.pid = pid;
   stat.comm = text.substr(open + 1, close - open - 1);
   stat.is_zombie = fields[0] == "Z" || fields[0] == "X";
-  uint64_t user, system, rss;
-  if (!absl::SimpleAtoi(fields[kUserTicks - kState], &user) ||
+  uint64_t flags, user, system, rss;
+  if (!absl::SimpleAtoi(fields[kParent - kState], &stat.parent) ||
+      !absl::SimpleAtoi(fields[kFlags - kState], &flags) ||
+      !absl::SimpleAtoi(fields[kUserTicks - kState], &user) ||
       !absl::SimpleAtoi(fields[kSystemTicks - kState], &system) ||
       !absl::SimpleAtoi(fields[kStartTicks - kState], &stat.identity.start_ticks) ||
       !absl::SimpleAtoi(fields[kRssPages - kState], &rss)) {
     return unreadable();
   }
+  stat.is_kernel_thread = (flags & kIsKernelThread) != 0;
   stat.cpu_time = absl::Seconds(1) * static_cast<int64_t>(user + system) / sysconf(_SC_CLK_TCK);
   stat.rss_bytes = rss * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   return stat;
@@ -67,6 +80,13 @@ bool ProcessHasName(const std::string& proc, pid_t pid, absl::string_view name) 
   const absl::string_view argv0 =
       absl::string_view(*command_line).substr(0, command_line->find('\0'));
   return LastPart(argv0) == name;
+}
+
+std::string ProcessTitle(const std::string& proc, pid_t pid) {
+  std::string title = ReadFile(PathOf(proc, pid, "cmdline"), 1024).value_or("");
+  std::replace(title.begin(), title.end(), '\0', ' ');
+  title.erase(title.find_last_not_of(' ') + 1);
+  return title;
 }
 
 std::optional<uint64_t> CountDescriptors(const std::string& proc, pid_t pid) {

@@ -34,6 +34,22 @@ TEST_F(ProcessStatTest, ReadsTheFieldsBehindAnAwkwardName) {
   EXPECT_EQ(stat->cpu_time, absl::Seconds(400) / sysconf(_SC_CLK_TCK));
   EXPECT_EQ(stat->rss_bytes, 50u * sysconf(_SC_PAGESIZE));
   EXPECT_FALSE(stat->is_zombie);
+  EXPECT_EQ(stat->parent, 1);
+  EXPECT_FALSE(stat->is_kernel_thread);
+}
+
+TEST_F(ProcessStatTest, KnowsAThreadOfTheKernel) {
+  Write(9, "stat", "9 (kworker/0:0) I 2 0 0 0 -1 69238880 0 0 0 0 0 7 0 0 20 0 1 0 3 0 0 0 0\n");
+  EXPECT_TRUE(ReadProcessStat(proc_, 9)->is_kernel_thread);
+  EXPECT_EQ(ReadProcessStat(proc_, 9)->parent, 2);
+}
+
+TEST_F(ProcessStatTest, GivesTheTitleThatAProcessShows) {
+  Write(10, "cmdline", std::string("php-fpm: pool www\0\0\0", 20));
+  EXPECT_EQ(ProcessTitle(proc_, 10), "php-fpm: pool www");
+  Write(10, "cmdline", std::string("nginx\0-g\0daemon off;\0", 21));
+  EXPECT_EQ(ProcessTitle(proc_, 10), "nginx -g daemon off;");
+  EXPECT_EQ(ProcessTitle(proc_, 11), "");
 }
 
 TEST_F(ProcessStatTest, ToldApartAreNoProcessAndNoStat) {
