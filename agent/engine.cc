@@ -180,7 +180,7 @@ absl::Status Engine::TakeUp(Configuration configuration) {
     if (resource.suppressors == 0) continue;
     for (auto& [name, item] : monitors_) {
       for (const ResponderItem& responder : item->responders) {
-        if (KeyOf(responder.action->resource()) != key) continue;
+        if (KeyOf(*responder.action) != key) continue;
         if (std::count(resource.suppressed.begin(), resource.suppressed.end(), item) > 0) continue;
         SuppressItem(*item);
         resource.suppressed.push_back(item);

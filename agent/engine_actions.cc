@@ -56,7 +56,7 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
     LookNow(*item, [](const Look&) {});
     return;
   }
-  const std::string key = KeyOf(responder.action->resource());
+  const std::string key = KeyOf(*responder.action);
   if (IsBusy(key)) {
     Respond(item, index, 1, "another action on the resource is under way");
     return;
@@ -241,7 +241,7 @@ void Engine::Vacate(const std::string& key) {
   for (const auto& [name, item] : monitors_) {
     for (size_t i = 0; i < item->responders.size(); ++i) {
       ResponderItem& responder = item->responders[i];
-      if (!responder.refused_by_running || KeyOf(responder.action->resource()) != key) continue;
+      if (!responder.refused_by_running || KeyOf(*responder.action) != key) continue;
       responder.refused_by_running = false;
       item->chain.AskAgainAt(i, parts_.loop.Now());
     }
@@ -257,7 +257,7 @@ void Engine::Suppress(const std::string& key) {
   for (const auto& [name, item] : monitors_) {
     const bool concerned =
         std::any_of(item->responders.begin(), item->responders.end(),
-                    [&](const ResponderItem& r) { return KeyOf(r.action->resource()) == key; });
+                    [&](const ResponderItem& r) { return KeyOf(*r.action) == key; });
     if (!concerned) continue;
     SuppressItem(*item);
     resource.suppressed.push_back(item);

@@ -16,8 +16,8 @@ namespace salve {
 // An item that could not ask for a reason that nobody announces is looked at again so soon.
 inline constexpr absl::Duration kLookAgain = absl::Seconds(1);
 
-// Exclusion and suppression go by the resource, whatever its case.
-inline std::string KeyOf(absl::string_view resource) { return absl::AsciiStrToLower(resource); }
+// Exclusion and suppression go by what the action excludes, whatever its case.
+inline std::string KeyOf(const Action& action) { return absl::AsciiStrToLower(action.exclusion()); }
 
 struct Engine::ResponderItem {
   ResponderDefinition definition;

@@ -87,7 +87,7 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
     run->request.limits_of = LimitsOfKey(run->request.action, run->request.resource);
     run->request.timeout = std::max(run->request.timeout, run->own->Needs());
   }
-  const std::string key = KeyOf(run->request.resource);
+  const std::string key = KeyOf(run->action());
   const bool stopping = stopping_ || parts_.services.IsStopping();
   if (stopping || IsBusy(key)) {
     v1::RunActionResponse response;

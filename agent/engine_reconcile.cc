@@ -55,8 +55,10 @@ void Engine::ReconcileAttempt(const Attempt& attempt) {
     }
   }
   // A job may have been queued although its number was not written any more: systemd knows.
-  const bool of_unit = attempt.action == RecoveryAction::kRestartService && process.pid == 0 &&
-                       absl::StrContains(attempt.resource, '.');
+  const bool has_job =
+      attempt.action == RecoveryAction::kRestartService ||
+      (attempt.action == RecoveryAction::kResetPool && NumberIn(attempt.effect, "job") != 0);
+  const bool of_unit = has_job && process.pid == 0 && absl::StrContains(attempt.resource, '.');
   if (!rebooted && of_unit) {
     auto& outlived = outlived_[attempt.id] = std::make_unique<Outlived>();
     AwaitUnit(attempt, *outlived);

@@ -56,7 +56,10 @@ class Action {
   virtual std::string id() const = 0;
   // The throttle's key, e.g. the unit's Id as systemd gives it.
   virtual std::string resource() const = 0;
-  // Calls `changed` whenever Check or resource may have another answer.
+  // What only one action at a time may act on, e.g. the unit of a pool whose resource is
+  // "php8.2-fpm.service/www".
+  virtual std::string exclusion() const { return resource(); }
+  // Calls `changed` whenever Check, resource or exclusion may have another answer.
   virtual void Watch(std::function<void()> changed) {}
   virtual Readiness Check() const { return {}; }
   // The time that it may rightly take, where the system knows: a deadline that nobody has set is
