@@ -341,6 +341,63 @@ TEST_F(EngineTest, AJobThatOutlivedTheAgentIsAwaitedAndNotDoubled) {
   EXPECT_EQ(world_.StateOf("Web"), "HEALTHY");
 }
 
+// A pool is a part of its unit: nothing else happens to either while one is acted on.
+constexpr char kUnitAndPool[] = R"(
+health_set {
+  name: "Shop"
+  probe { name: "A" interval: "10s" timeout: "1s" http { url: "a" } }
+  probe { name: "B" interval: "10s" timeout: "1s" http { url: "b" } }
+  monitor { name: "MA" probe: "A" consecutive_failures { threshold: 1 } transition { to: UNHEALTHY } }
+  monitor { name: "MB" probe: "B" consecutive_failures { threshold: 1 } transition { to: UNHEALTHY } }
+  responder { name: "Restart" monitor: "MA" on: UNHEALTHY settle: "5s" restart_service { service: "nginx" } }
+  responder { name: "Reset" monitor: "MB" on: UNHEALTHY settle: "5s"
+              reset_pool { service: "nginx" pool: "shop" php_fpm {} } }
+})";
+
+TEST_F(EngineTest, ARestartOfAUnitAndAResetOfItsPoolNeverOverlap) {
+  world_.services.SetUnit("nginx.service", Unit("active"));
+  ASSERT_TRUE(world_.Configure(kUnitAndPool).ok());
+  world_.Sees("a") = Failed("connection refused");
+  world_.RunFor(absl::Seconds(11));
+  ASSERT_EQ(world_.services.restarts().size(), 1u);
+  world_.Sees("b") = Failed("connection refused");
+  world_.RunFor(absl::Seconds(30));
+  EXPECT_EQ(world_.Count(v1::RecoveryActionLogs, 2050), 1);
+  v1::RunActionRequest request;
+  request.set_responder("Reset");
+  absl::StatusOr<v1::RunActionResponse> by_hand;
+  world_.engine->RunManually(request, [&](auto response) { by_hand = response; });
+  EXPECT_EQ(by_hand->refused_because(), "another action on the resource is under way");
+  world_.services.EndJob(world_.services.restarts()[0].job_id, "done");
+  world_.Sees("a") = Observation();
+  world_.RunFor(absl::Seconds(30));
+  ASSERT_EQ(world_.Count(v1::RecoveryActionLogs, 2050), 2);
+  EXPECT_EQ(
+      world_.Events(v1::RecoveryActionResults).back().recovery_action_result().resource_name(),
+      "nginx.service/shop");
+}
+
+TEST_F(EngineTest, AReloadThatOutlivedTheAgentIsAwaited) {
+  world_.services.SetUnit("nginx.service", Unit("active"));
+  std::string reload = kUnitAndPool;
+  const std::string rolling = "pool: \"shop\" php_fpm {}";
+  reload.replace(reload.find(rolling), rolling.size(), "reload {}");
+  ASSERT_TRUE(world_.Configure(reload).ok());
+  world_.Sees("b") = Failed("connection refused");
+  world_.RunFor(absl::Seconds(11));
+  ASSERT_EQ(world_.services.reloads().size(), 1u);
+  UnitState busy = Unit("reloading");
+  busy.job_id = world_.services.reloads()[0].job_id;
+  world_.services.SetUnit("nginx.service", busy);
+  world_.KillAgent();
+  world_.RunFor(absl::Seconds(10));
+  EXPECT_EQ(world_.ledger->Unfinished().size(), 1u);
+  world_.services.SetUnit("nginx.service", Unit("active"));
+  world_.RunFor(absl::Seconds(30));
+  EXPECT_TRUE(world_.ledger->Unfinished().empty());
+  EXPECT_EQ(world_.Count(v1::RecoveryActionResults, 501), 1);
+}
+
 TEST_F(EngineTest, AServiceThatSystemdHealedWhileItWasAwaitedIsNotRestarted) {
   UnitState busy = Unit("activating");
   busy.sub_state = "auto-restart";

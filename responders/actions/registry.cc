@@ -2,6 +2,8 @@
 #include "responders/action.h"
 #include "responders/actions/collect.h"
 #include "responders/actions/escalate.h"
+#include "responders/actions/kill_process.h"
+#include "responders/actions/reset_pool.h"
 #include "responders/actions/restart_service.h"
 #include "responders/actions/run_command.h"
 
@@ -19,6 +21,16 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     // One entry a kind.
+    {Responder::kKillProcess, "KillProcessResponder",
+     [](const Responder& c) { return CheckKillProcess(c.kill_process()); },
+     [](const Responder& c, const ActionEnvironment& e) {
+       return NewKillProcess(c.kill_process(), e);
+     }},
+    {Responder::kResetPool, "ResetPoolResponder",
+     [](const Responder& c) { return CheckResetPool(c.reset_pool()); },
+     [](const Responder& c, const ActionEnvironment& e) {
+       return NewResetPool(c.reset_pool(), e);
+     }},
     {Responder::kRestartService, "RestartServiceResponder",
      [](const Responder& c) { return CheckRestartService(c.restart_service()); },
      [](const Responder& c, const ActionEnvironment& e) {

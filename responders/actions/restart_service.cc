@@ -3,10 +3,10 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/unit_name.h"
+#include "responders/actions/job_end.h"
 #include "responders/actions/run_command.h"
 
 namespace salve {
@@ -135,28 +135,13 @@ class RestartUnitAction final : public Action {
   }
 
   void JobEnded(absl::StatusOr<JobResult> result) {
-    if (!result.ok()) {
-      const bool late = absl::IsDeadlineExceeded(result.status());
-      Finish({late ? ActionResult::Kind::kTimedOut : ActionResult::Kind::kFailed,
-              late ? "JobTimedOut" : NameOf(result.status()),
-              std::string(result.status().message()), job_});
-    } else if (result->result == "done") {
+    if (result.ok() && result->result == "done") {
       look_ = loop_.CallAfter(kLookAfterJob, [this] { LookAtUnit(); });
-    } else {
-      if (result->result == "canceled") our_job_ = 0;  // By somebody who wants something else.
-      Finish({result->result == "timeout" ? ActionResult::Kind::kTimedOut
-                                          : ActionResult::Kind::kFailed,
-              absl::StrCat("Job", Capitalised(result->result)), WhyJobEnded(*result), job_});
+      return;
     }
-  }
-
-  std::string WhyJobEnded(const JobResult& result) const {
-    if (result.unit_result == "start-limit-hit") {
-      return absl::StrCat(resource(), ": systemd's start limit was hit; `systemctl reset-failed ",
-                          resource(), "` clears it");
-    }
-    return absl::StrCat("the restart job of ", resource(), " ended as ", result.result,
-                        result.unit_result.empty() ? "" : ", unit result ", result.unit_result);
+    // By somebody who wants something else.
+    if (result.ok() && result->result == "canceled") our_job_ = 0;
+    Finish(BadJobEnd("restart", resource(), result, job_));
   }
 
   void LookAtUnit() {
@@ -175,18 +160,6 @@ class RestartUnitAction final : public Action {
             absl::StrCat("the job was done, but ", resource(), " is ", state_->active_state, "/",
                          state_->sub_state, ", result ", state_->result),
             context});
-  }
-
-  static std::string Capitalised(std::string word) {
-    if (!word.empty()) word[0] = static_cast<char>(absl::ascii_toupper(word[0]));
-    return word;
-  }
-  static std::string NameOf(const absl::Status& status) {
-    if (absl::IsNotFound(status)) return "NoSuchUnit";
-    if (absl::IsFailedPrecondition(status)) return "JobRefused";
-    if (absl::IsUnavailable(status)) return "SystemdUnavailable";
-    if (absl::IsPermissionDenied(status)) return "PermissionDenied";
-    return "JobError";
   }
 
   void Finish(ActionResult result) {
