@@ -36,6 +36,10 @@ http {
   server {
     listen 80 backlog=511;
     location = /static { return 200 "hello"; }
+    location = /uwsgi {
+      include uwsgi_params;
+      uwsgi_pass unix:/run/uwsgi.sock;
+    }
     location ~ \\.php$ {
       root /var/www/e2e;
       include fastcgi_params;
@@ -65,7 +69,7 @@ ExecStart=/usr/bin/gunicorn --chdir /var/www/e2e -w 4 -b 127.0.0.1:8001 app:appl
 
 UWSGI = """[Service]
 ExecStart=/usr/bin/uwsgi-core --plugin python3 --master --processes 4 --die-on-term \\
-  --http-socket 127.0.0.1:8002 --wsgi-file /var/www/e2e/app.py --master-fifo /run/uwsgi.fifo \\
+  --socket /run/uwsgi.sock --chmod-socket=666 --wsgi-file /var/www/e2e/app.py --master-fifo /run/uwsgi.fifo \\
   --touch-reload /run/uwsgi.reload
 ExecStartPre=/usr/bin/touch /run/uwsgi.reload
 """
@@ -202,7 +206,7 @@ class PoolTest(unittest.TestCase):
     def test_a_reload_fails_no_request(self):
         for name, url in (("Reload", "http://127.0.0.1/quick.php"), ("Units", "http://127.0.0.1/quick.php"),
                           ("Nginx", "http://127.0.0.1/static"), ("Gunicorn", "http://127.0.0.1:8001/"),
-                          ("UwsgiFifo", "http://127.0.0.1:8002/"), ("UwsgiTouch", "http://127.0.0.1:8002/")):
+                          ("UwsgiFifo", "http://127.0.0.1/uwsgi"), ("UwsgiTouch", "http://127.0.0.1/uwsgi")):
             with self.subTest(reset=name):
                 result = self.under_load(f"reload: {name}", url, lambda: self.reset(name))
                 self.assertNotIn("warning", result["Context"])
