@@ -51,6 +51,11 @@ class FakeServiceManager final : public ServiceManager {
   // set again.
   void SetRestartError(absl::Status error) { restart_error_ = std::move(error); }
 
+  // How every Reboot is answered from now on; OK at first.
+  void SetRebootAnswer(absl::Status answer) { reboot_answer_ = std::move(answer); }
+  // All that were asked for, in order: whether by force.
+  const std::vector<bool>& reboots() const { return reboots_; }
+
   struct Restart {
     std::string unit;
     Instant deadline;
@@ -90,6 +95,12 @@ class FakeServiceManager final : public ServiceManager {
   void CancelJob(uint32_t job_id) override {
     cancelled_.push_back(job_id);
     EndJob(job_id, "canceled");
+  }
+  void Reboot(bool force, Instant, RebootDone done) override {
+    reboots_.push_back(force);
+    loop_.Post([answer = connected_ ? reboot_answer_ : NoBus(), done = std::move(done)]() mutable {
+      done(answer);
+    });
   }
   bool IsStopping() const override { return stopping_; }
 
@@ -154,6 +165,7 @@ class FakeServiceManager final : public ServiceManager {
   bool connected_ = true;
   bool stopping_ = false;
   absl::Status restart_error_ = absl::OkStatus();
+  absl::Status reboot_answer_ = absl::OkStatus();
   uint64_t last_id_ = 0;
   uint32_t last_job_ = 0;
   std::map<std::string, absl::StatusOr<UnitState>> units_;
@@ -161,6 +173,7 @@ class FakeServiceManager final : public ServiceManager {
   std::map<uint32_t, Pending> pending_;
   std::vector<Restart> restarts_;
   std::vector<Restart> reloads_;
+  std::vector<bool> reboots_;
   std::vector<uint32_t> cancelled_;
 };
 

@@ -169,9 +169,11 @@ int FakeSystemd::Answer(sd_bus_message* call) {
   const absl::string_view signature = sd_bus_message_get_signature(call, 1);
   const char *first = "", *second = "";
   uint32_t number = 0;
+  uint64_t flags = 0;
   if (signature == "s") sd_bus_message_read(call, "s", &first);
   if (signature == "ss") sd_bus_message_read(call, "ss", &first, &second);
   if (signature == "u") sd_bus_message_read(call, "u", &number);
+  if (signature == "t") sd_bus_message_read(call, "t", &flags);
 
   sd_bus_message* reply = nullptr;
   if (member == "Hello") {
@@ -187,6 +189,7 @@ int FakeSystemd::Answer(sd_bus_message* call) {
   if (*first != '\0') absl::StrAppend(&text, " ", first);
   if (*second != '\0') absl::StrAppend(&text, " ", second);
   if (signature == "u") absl::StrAppend(&text, " ", number);
+  if (signature == "t") absl::StrAppend(&text, " ", flags);
   calls_.push_back(text);
   if (silent.contains(member)) {
     held_calls_.emplace_back(sd_bus_message_ref(call));
@@ -214,6 +217,15 @@ int FakeSystemd::Answer(sd_bus_message* call) {
   }
   if (member == "Get" && strcmp(second, "PreparingForShutdown") == 0) {
     sd_bus_message_append(reply, "v", "b", static_cast<int>(preparing_for_shutdown));
+  }
+  if (member == "StartUnit") sd_bus_message_append(reply, "o", JobPath(++last_job_).c_str());
+  if (member == "ListInhibitors") {
+    sd_bus_message_open_container(reply, 'a', "(ssssuu)");
+    for (const Inhibitor& one : inhibitors) {
+      sd_bus_message_append(reply, "(ssssuu)", one.what.c_str(), one.who.c_str(), one.why.c_str(),
+                            one.mode.c_str(), 0u, 71u);
+    }
+    sd_bus_message_close_container(reply);
   }
   if (member == "GetAll") {
     UnitState unit = {.load_state = "not-found", .active_state = "inactive", .sub_state = "dead"};

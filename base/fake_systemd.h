@@ -34,6 +34,11 @@ class FakeSystemd {
   std::map<std::string, UnitState> units;
   std::string system_state = "running";
   bool preparing_for_shutdown = false;
+  // Of logind's ListInhibitors.
+  struct Inhibitor {
+    std::string what, who, why, mode;
+  };
+  std::vector<Inhibitor> inhibitors;
   // Answers these members with a D-Bus error: its name.
   std::map<std::string, std::string> errors;
   // Does not answer these members, until AnswerHeld.

@@ -11,10 +11,6 @@
 namespace salve {
 namespace {
 
-constexpr char kLogind[] = "org.freedesktop.login1";
-constexpr char kLogindPath[] = "/org/freedesktop/login1";
-constexpr char kLogindInterface[] = "org.freedesktop.login1.Manager";
-
 std::vector<BusAddress> SystemAddresses() {
   const char* configured = getenv("DBUS_SYSTEM_BUS_ADDRESS");
   std::vector<BusAddress> addresses = {
@@ -41,9 +37,11 @@ SdBusServiceManager::SdBusServiceManager(EventLoop& loop)
 SdBusServiceManager::SdBusServiceManager(EventLoop& loop, std::vector<BusAddress> addresses)
     : units_(loop),
       restarts_(loop),
-      link_(loop, std::move(addresses), {&stopping_, &units_, &restarts_}) {
+      reboots_(loop),
+      link_(loop, std::move(addresses), {&stopping_, &units_, &restarts_, &reboots_}) {
   units_.SetLink(&link_);
   restarts_.SetLink(&link_);
+  reboots_.SetLink(&link_);
   stopping_.SetLink(&link_);
 }
 
@@ -64,6 +62,10 @@ void SdBusServiceManager::ReloadUnit(const std::string& unit, Instant deadline, 
 }
 
 void SdBusServiceManager::CancelJob(uint32_t job_id) { restarts_.Cancel(job_id); }
+
+void SdBusServiceManager::Reboot(bool force, Instant deadline, RebootDone done) {
+  reboots_.Reboot(force, deadline, std::move(done));
+}
 
 void SdBusServiceManager::Stopping::Up(BusLink& bus) {
   if (!matches_) Match(bus);

@@ -10,6 +10,7 @@
 
 #include "base/bus_link.h"
 #include "base/event_loop.h"
+#include "base/reboot_calls.h"
 #include "base/restart_jobs.h"
 #include "base/service_manager.h"
 #include "base/systemd_link.h"
@@ -37,6 +38,7 @@ class SdBusServiceManager final : public ServiceManager {
   void ReloadUnit(const std::string& unit, Instant deadline, JobQueued queued,
                   JobDone done) override;
   void CancelJob(uint32_t job_id) override;
+  void Reboot(bool force, Instant deadline, RebootDone done) override;
   // Follows systemd's SystemState, from the moment when the shutdown is queued, and logind's
   // PreparingForShutdown. Keeps its last value while there is no bus.
   bool IsStopping() const override { return stopping_.is_stopping(); }
@@ -61,6 +63,7 @@ class SdBusServiceManager final : public ServiceManager {
 
   UnitWatches units_;
   RestartJobs restarts_;
+  RebootCalls reboots_;
   Stopping stopping_;
   SystemdLink link_;  // Last: it is gone before those it calls.
 };

@@ -96,6 +96,16 @@ class SdBusServiceManagerTest : public testing::TestWithParam<bool> {
     EXPECT_TRUE(RunUntil([&] { return done_.has_value(); }));
     return done_.value_or(absl::UnknownError("no answer"));
   }
+  absl::Status Reboot(bool force = false, absl::Duration timeout = absl::Seconds(20)) {
+    std::optional<absl::Status> answer;
+    manager_->Reboot(force, loop_.Now() + timeout, [&](absl::Status status) {
+      EXPECT_FALSE(answer.has_value()) << "done was called twice";
+      answer = std::move(status);
+    });
+    EXPECT_FALSE(answer.has_value()) << "inside the call";
+    EXPECT_TRUE(RunUntil([&] { return answer.has_value(); }));
+    return answer.value_or(absl::UnknownError("no answer"));
+  }
   // Asks for a restart and waits until its job is queued.
   void RestartAndWait() {
     Restart("nginx.service");
@@ -408,6 +418,13 @@ TEST_P(SdBusServiceManagerTest, KnowsAtTheStartThatTheSystemStops) {
   EXPECT_TRUE(manager_->IsStopping());
 }
 
+TEST_P(SdBusServiceManagerTest, SaysAtOnceThatNobodyCanRebootWhileThereIsNoBus) {
+  systemd_.StopListening();
+  systemd_.Drop();
+  RunFor(absl::Milliseconds(20));
+  EXPECT_EQ(Reboot().code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_P(SdBusServiceManagerTest, CallsNobodyOnceItIsGone) {
   Watch("nginx.service");
   Restart("nginx.service");
@@ -452,6 +469,85 @@ TEST_P(SdBusServiceManagerOnABusTest, AsksLogindWhetherItPreparesForShutdown) {
   systemd_.preparing_for_shutdown = true;
   systemd_.SignalPrepareForShutdown();
   EXPECT_TRUE(RunUntil([&] { return manager_->IsStopping(); }));
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, RebootsThroughLogindWhenNobodyBlocksIt) {
+  systemd_.inhibitors = {{"shutdown:sleep", "apt", "saves its state", "delay"},
+                         {"sleep:idle", "a film", "is watched", "block"},
+                         {"shutdowns", "nobody", "nothing", "block"}};
+  EXPECT_EQ(Reboot(), absl::OkStatus());
+  EXPECT_EQ(systemd_.CountCalls("ListInhibitors"), 1);
+  EXPECT_EQ(systemd_.CountCalls("RebootWithFlags 1"), 1);
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, NamesWhoBlocksAReboot) {
+  systemd_.inhibitors = {{"sleep:shutdown", "dpkg", "upgrade", "block"},
+                         {"shutdown", "backup", "runs", "block"}};
+  const absl::Status refused = Reboot();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(refused.message(),
+            "a reboot is inhibited by dpkg (upgrade, pid 71), backup (runs, pid 71)");
+  EXPECT_EQ(systemd_.CountCalls("RebootWithFlags 1"), 0);
+  EXPECT_EQ(systemd_.CountCalls("StartUnit reboot.target replace-irreversibly"), 0);
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, NamesTenOfManyWhoBlockAReboot) {
+  systemd_.inhibitors.assign(12, {"shutdown", "x", "y", "block"});
+  EXPECT_THAT(std::string(Reboot().message()), HasSubstr("x (y, pid 71), 2 more"));
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, ForceAsksNobodyWhoBlocksIt) {
+  systemd_.inhibitors = {{"shutdown", "dpkg", "upgrade", "block"}};
+  EXPECT_EQ(Reboot(/*force=*/true), absl::OkStatus());
+  EXPECT_EQ(systemd_.CountCalls("ListInhibitors"), 0);
+  EXPECT_EQ(systemd_.CountCalls("RebootWithFlags 0"), 1);
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, AnOldLogindIsAskedInItsOwnWay) {
+  systemd_.errors["RebootWithFlags"] = "org.freedesktop.DBus.Error.UnknownMethod";
+  EXPECT_EQ(Reboot(), absl::OkStatus());
+  EXPECT_EQ(systemd_.CountCalls("Reboot"), 1);
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, WithoutLogindSystemdReboots) {
+  systemd_.errors["ListInhibitors"] = "org.freedesktop.DBus.Error.ServiceUnknown";
+  EXPECT_EQ(Reboot(), absl::OkStatus());
+  systemd_.errors["RebootWithFlags"] = "org.freedesktop.DBus.Error.NameHasNoOwner";
+  EXPECT_EQ(Reboot(/*force=*/true), absl::OkStatus());
+  EXPECT_EQ(systemd_.CountCalls("StartUnit reboot.target replace-irreversibly"), 2);
+}
+
+// Whom it cannot ask may hold it off: that is no reason to go round him.
+TEST_P(SdBusServiceManagerOnABusTest, ALogindThatDoesNotAnswerIsNotGoneRound) {
+  systemd_.errors["ListInhibitors"] = "org.freedesktop.DBus.Error.Timeout";
+  EXPECT_EQ(Reboot().code(), absl::StatusCode::kUnavailable);
+  systemd_.errors.clear();
+  systemd_.silent = {"ListInhibitors"};
+  EXPECT_EQ(Reboot(false, absl::Milliseconds(20)).code(), absl::StatusCode::kDeadlineExceeded);
+  systemd_.AnswerHeld();
+  RunFor(absl::Milliseconds(20));
+  EXPECT_EQ(systemd_.CountCalls("RebootWithFlags 1"), 0);
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, TellsThatItMayNotReboot) {
+  systemd_.errors["RebootWithFlags"] = "org.freedesktop.DBus.Error.AccessDenied";
+  EXPECT_EQ(Reboot().code(), absl::StatusCode::kPermissionDenied);
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, ARebootIsLostWithTheConnection) {
+  systemd_.silent = {"ListInhibitors"};
+  loop_.CallAfter(absl::Milliseconds(20), [this] { systemd_.Drop(); });
+  EXPECT_EQ(Reboot().code(), absl::StatusCode::kUnavailable);
+}
+
+// What only a peer has: no logind.
+class SdBusServiceManagerOfAPeerTest : public SdBusServiceManagerTest {};
+INSTANTIATE_TEST_SUITE_P(Peer, SdBusServiceManagerOfAPeerTest, testing::Values(false));
+
+TEST_P(SdBusServiceManagerOfAPeerTest, RebootsThroughSystemd) {
+  EXPECT_EQ(Reboot(), absl::OkStatus());
+  EXPECT_EQ(systemd_.CountCalls("StartUnit reboot.target replace-irreversibly"), 1);
+  EXPECT_EQ(systemd_.CountCalls("ListInhibitors"), 0);
 }
 
 }  // namespace

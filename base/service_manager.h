@@ -51,6 +51,7 @@ struct JobResult {
 };
 using JobQueued = absl::AnyInvocable<void(uint32_t job_id)>;
 using JobDone = absl::AnyInvocable<void(absl::StatusOr<JobResult>)>;
+using RebootDone = absl::AnyInvocable<void(absl::Status)>;
 
 class ServiceManager {
  public:
@@ -79,6 +80,14 @@ class ServiceManager {
 
   // Cancels a job by its number, best effort.
   virtual void CancelJob(uint32_t job_id) = 0;
+
+  // Asks for a reboot of the machine: logind, and where there is none, systemd. `done` is called
+  // once, not inside this call, at most at `deadline`: OK when the reboot is on its way, which
+  // does not mean that it happens.
+  // Errors in `done`: kFailedPrecondition: somebody inhibits it (logind's `shutdown` in mode
+  //   `block`) and not `force`; the message names all. kDeadlineExceeded, kPermissionDenied,
+  //   kUnavailable (no bus, no answer).
+  virtual void Reboot(bool force, Instant deadline, RebootDone done) = 0;
 
   // True when the system is shutting down or rebooting; false when not, or not known.
   virtual bool IsStopping() const = 0;

@@ -16,6 +16,9 @@ inline constexpr char kSystemd[] = "org.freedesktop.systemd1";
 inline constexpr char kSystemdPath[] = "/org/freedesktop/systemd1";
 inline constexpr char kManagerInterface[] = "org.freedesktop.systemd1.Manager";
 inline constexpr char kUnitInterface[] = "org.freedesktop.systemd1.Unit";
+inline constexpr char kLogind[] = "org.freedesktop.login1";
+inline constexpr char kLogindPath[] = "/org/freedesktop/login1";
+inline constexpr char kLogindInterface[] = "org.freedesktop.login1.Manager";
 inline constexpr char kPropertiesInterface[] = "org.freedesktop.DBus.Properties";
 
 // Takes the properties that we know out of an a{sv} at the message's position, GetAll's or

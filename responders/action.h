@@ -18,6 +18,7 @@
 #include "base/service_manager.h"
 #include "base/worker.h"
 #include "config/config.pb.h"
+#include "responders/component_votes.h"
 #include "responders/notice.h"
 
 namespace salve {
@@ -70,9 +71,13 @@ class Action {
   virtual bool is_disruptive() const { return true; }
   // Whether it only tells somebody: it waits for nobody and nobody for it.
   virtual bool is_notification() const { return false; }
+  // Whether it is a recovery action: limited, counted and recorded. What is not passes no gate.
+  virtual bool is_throttled() const { return true; }
 
   // The incident that the next Run is for, for what it may say of it.
   virtual void About(Notice incident) {}
+  // Who the next Run is for, a responder's name or "operator:<who>", and why: for what it keeps.
+  virtual void AskedBy(const std::string& requester, const std::string& reason) {}
 
   // What Run would do now, for a person, in a sentence: "restarts nginx.service over D-Bus".
   virtual std::string Plan() const { return absl::StrCat(id(), " on ", resource()); }
@@ -86,6 +91,8 @@ struct ActionEnvironment {
   EventLoop& loop;
   Host& host;
   ServiceManager& services;
+  std::string server = {};                // This server's name.
+  ComponentVotes* components = nullptr;   // May be none.
   std::string state_dir = {};             // Where evidence is kept.
   Worker* files = nullptr;                // For work on files that takes its time.
   std::function<void(Notice)> tell = {};  // Tells people.

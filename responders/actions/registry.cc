@@ -1,8 +1,10 @@
 #include "absl/strings/str_cat.h"
 #include "responders/action.h"
 #include "responders/actions/collect.h"
+#include "responders/actions/component_state.h"
 #include "responders/actions/escalate.h"
 #include "responders/actions/kill_process.h"
+#include "responders/actions/reboot_server.h"
 #include "responders/actions/reset_pool.h"
 #include "responders/actions/restart_service.h"
 #include "responders/actions/run_command.h"
@@ -35,6 +37,21 @@ constexpr Kind kKinds[] = {
      [](const Responder& c) { return CheckRestartService(c.restart_service()); },
      [](const Responder& c, const ActionEnvironment& e) {
        return NewRestartService(c.restart_service(), e);
+     }},
+    {Responder::kRebootServer, "RebootServerResponder",
+     [](const Responder& c) { return CheckRebootServer(c.reboot_server()); },
+     [](const Responder& c, const ActionEnvironment& e) {
+       return NewRebootServer(c.reboot_server(), e);
+     }},
+    {Responder::kTakeOffline, "TakeOfflineResponder",
+     [](const Responder& c) { return CheckTakeOffline(c.take_offline()); },
+     [](const Responder& c, const ActionEnvironment& e) {
+       return NewTakeOffline(c.take_offline(), e);
+     }},
+    {Responder::kBringOnline, "BringOnlineResponder",
+     [](const Responder& c) { return CheckBringOnline(c.bring_online()); },
+     [](const Responder& c, const ActionEnvironment& e) {
+       return NewBringOnline(c.bring_online(), e);
      }},
     {Responder::kRunCommand, "RunCommandResponder",
      [](const Responder& c) { return CheckRunCommand(c.run_command()); },

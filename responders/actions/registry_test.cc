@@ -57,6 +57,15 @@ TEST_F(NewActionTest, MakesTheActionThatIsMeant) {
   config::Responder restart;
   restart.mutable_restart_service()->set_service("nginx");
   EXPECT_EQ((*NewAction(restart, environment_))->id(), "RestartService");
+  config::Responder reboot;
+  reboot.mutable_reboot_server();
+  EXPECT_EQ((*NewAction(reboot, environment_))->id(), "RebootServer");
+  config::Responder offline;
+  offline.mutable_take_offline()->set_component("web");
+  EXPECT_EQ((*NewAction(offline, environment_))->id(), "TakeOffline");
+  config::Responder online;
+  online.mutable_bring_online()->set_component("web");
+  EXPECT_EQ((*NewAction(online, environment_))->id(), "BringOnline");
   config::Responder run;
   run.mutable_run_command()->add_command("/bin/true");
   EXPECT_EQ((*NewAction(run, environment_))->id(), "RunCommand");
@@ -70,6 +79,12 @@ TEST_F(NewActionTest, RefusesAResponderWithoutAnAction) {
 }
 
 TEST_F(NewActionTest, RefusesWhatTheKindRefuses) {
+  config::Responder offline;
+  offline.mutable_take_offline();
+  EXPECT_EQ(CheckResponder(offline).message(), "take_offline.component: names no component");
+  config::Responder online;
+  online.mutable_bring_online();
+  EXPECT_EQ(CheckResponder(online).message(), "bring_online.component: names no component");
   config::Responder restart;
   restart.mutable_restart_service();
   EXPECT_EQ(CheckResponder(restart).message(), "restart_service.service: names no service");

@@ -77,6 +77,13 @@ class RestartUnitAction final : public Action {
     return sum == absl::InfiniteDuration() ? absl::ZeroDuration() : sum + absl::Seconds(5);
   }
 
+  std::string Plan() const override {
+    return absl::StrCat(
+        "restarts ", resource(), " over D-Bus in job mode `fail` and awaits that ", "it is active",
+        state_.ok() ? absl::StrCat("; it is ", state_->active_state, "/", state_->sub_state, " now")
+                    : "");
+  }
+
   void Run(Instant deadline, RecordEffect record, ActionDone done) override {
     done_ = std::move(done);
     record_ = std::move(record);

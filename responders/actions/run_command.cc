@@ -3,12 +3,26 @@
 #include <memory>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace salve {
 namespace {
 
 constexpr size_t kOutputBytesMax = 4096;
+constexpr size_t kPlanBytesMax = 1024;
+
+// As a shell would read it, so that a person sees where an argument begins.
+std::string Quoted(const std::string& argument) {
+  const bool is_plain = !argument.empty() && absl::c_all_of(argument, [](char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("-_./:=@%+,", c);
+  });
+  return is_plain ? argument : absl::StrCat("'", absl::CHexEscape(argument), "'");
+}
 
 std::string OutputOf(const CommandResult& result) {
   std::string text = absl::StrCat(result.output, result.error_output);
@@ -36,6 +50,14 @@ class CommandAction final : public Action {
   Readiness Check() const override {
     if (services_.IsStopping()) return {Readiness::Kind::kLeave, "the system is stopping"};
     return {};
+  }
+
+  std::string Plan() const override {
+    const std::string program = absl::StrJoin(
+        command_.argv, " ",
+        [](std::string* out, const std::string& a) { absl::StrAppend(out, Quoted(a)); });
+    return absl::StrCat("runs ", program.substr(0, kPlanBytesMax),
+                        program.size() > kPlanBytesMax ? " …" : "");
   }
 
   void Run(Instant deadline, RecordEffect record, ActionDone done) override {
