@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "api/events.pb.h"
+#include "config/components.h"
 #include "config/destinations.h"
 #include "config/item_faults.h"
 #include "config/names.h"
@@ -186,6 +187,7 @@ AgentDefinition ReadAgent(config::Agent agent, const Place& place, const std::st
   CheckCoordinator(agent, faults);
   CheckExports(agent.channels(), faults);
   CheckDestinations(agent, faults);
+  CheckComponents(agent, faults);
   if (agent.has_remote()) CheckRemote(agent.remote(), faults);
   definition.config = std::move(agent);
   return definition;

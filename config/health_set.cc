@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "config/combination.h"
+#include "config/components.h"
 #include "config/destinations.h"
 #include "config/duration.h"
 #include "config/expand.h"
@@ -190,6 +191,7 @@ class HealthSetReader::SetReader {
       const config::Responder& written = set_.responder(i);
       if (!misnamed_.contains(&written)) CheckNameOnServer(responder.name(), faults);
       CheckDestinationsOf(responder.escalate(), server_.agent_, faults);
+      CheckComponentOf(responder, server_.agent_, faults);
       ResponderDefinition definition = ReadResponder(std::move(responder), server_.checks_, faults);
       CheckMonitorOf(written, definition, into, first_monitor, faults);
       Keep(std::move(definition), target, into.responders);

@@ -22,7 +22,7 @@ namespace salve {
 // for_each counted in. Checks, agent, errors and the places' files must outlive the reader.
 class HealthSetReader {
  public:
-  // `agent`: whose destinations the sets may name.
+  // `agent`: whose destinations and components the sets may name.
   HealthSetReader(const KindChecks& checks, const config::Agent& agent, ErrorList& errors)
       : checks_(checks), agent_(agent), errors_(errors) {}
 

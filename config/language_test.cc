@@ -64,7 +64,9 @@ LoadOptions OptionsOfTheTest() { return {.host_name = "web-1", .checks = ChecksO
 
 ConfigurationSource SourceOf(bool is_agent, const std::string& name, const std::string& text) {
   ConfigurationSource source;
-  source.agent = {is_agent ? name : "salve.textproto", is_agent ? text : ""};
+  // What the cases and examples of health sets name.
+  source.agent = {is_agent ? name : "salve.textproto",
+                  is_agent ? text : "component { name: \"web\" }"};
   if (!is_agent) source.health_sets = {{name, text}};
   return source;
 }
