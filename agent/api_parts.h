@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "agent/components.h"
 #include "agent/engine.h"
 #include "agent/overrides.h"
 #include "base/event_loop.h"
@@ -19,6 +20,7 @@ struct ApiParts {
   Engine& engine;
   EventReader& reader;
   Overrides& overrides;
+  Components& components;
   // Reads the configuration again and answers on any thread. `who`: for the records.
   std::function<void(std::string who, std::function<void(absl::Status)>)> reload;
   // Fills what the engine does not know. On the loop.

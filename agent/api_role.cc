@@ -30,6 +30,8 @@ constexpr Rule kRules[] = {
     {"/salve.v1.HealthService/SetMonitorState", Role::kOperator},
     {"/salve.v1.ActionService/Run", Role::kOperator},
     {"/salve.v1.ActionService/List", Role::kViewer},
+    {"/salve.v1.ComponentService/List", Role::kViewer},
+    {"/salve.v1.ComponentService/Vote", Role::kOperator},
     {"/salve.v1.EventService/Query", Role::kViewer},
     {"/salve.v1.EventService/Tail", Role::kViewer},
     {"/salve.v1.EventService/Explain", Role::kViewer},

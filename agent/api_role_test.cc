@@ -46,9 +46,10 @@ TEST(ApiRoleTest, OnlyWhatChangesNothingIsForViewers) {
   }
   EXPECT_EQ(more, (std::set<std::string>{
                       "ActionService/Run operator", "AgentService/Reload admin",
-                      "HealthService/Notify operator", "HealthService/RunProbe operator",
-                      "HealthService/SetMonitorState operator", "OverrideService/Add admin",
-                      "OverrideService/Remove admin", "ThrottleService/ForgetServer admin"}));
+                      "ComponentService/Vote operator", "HealthService/Notify operator",
+                      "HealthService/RunProbe operator", "HealthService/SetMonitorState operator",
+                      "OverrideService/Add admin", "OverrideService/Remove admin",
+                      "ThrottleService/ForgetServer admin"}));
 }
 
 TEST(ApiRoleTest, AMethodThatIsNotThereIsForNobody) {

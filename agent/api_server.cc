@@ -15,6 +15,7 @@ struct ApiServer::State {
     services.push_back(NewThrottleService(shared));
     services.push_back(NewHealthService(shared));
     services.push_back(NewActionService(shared));
+    services.push_back(NewComponentService(shared));
     services.push_back(NewEventService(shared));
     services.push_back(NewAgentService(shared));
     services.push_back(NewOverrideService(shared));

@@ -15,6 +15,7 @@ struct ApiShared;
 std::unique_ptr<grpc::Service> NewThrottleService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewHealthService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewActionService(ApiShared& shared);
+std::unique_ptr<grpc::Service> NewComponentService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewEventService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewAgentService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewOverrideService(ApiShared& shared);

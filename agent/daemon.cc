@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,11 +21,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "agent/api_server.h"
+#include "agent/components.h"
 #include "agent/configuration.h"
 #include "agent/engine.h"
 #include "agent/exec_users.h"
 #include "agent/group.h"
 #include "agent/overrides.h"
+#include "agent/ready_server.h"
 #include "agent/remote_access.h"
 #include "agent/state_store.h"
 #include "base/log.h"
@@ -39,6 +42,7 @@
 #include "channels/event_store.h"
 #include "channels/export_journal.h"
 #include "channels/export_jsonl.h"
+#include "config/listen_address.h"
 #include "probes/http_client.h"
 #include "probes/registry.h"
 #include "probes/resolver.h"
@@ -200,13 +204,16 @@ class Daemon {
     gate_ = std::make_unique<Gate>(
         Gate::Parts{&loop_, ledger_.get(), &group_->coordinator(), events_.get()});
     gate_->SetPolicy(std::move(checked.policy));
+    BuildComponents();
     BuildNotifier();
     BuildEngine(boot_id);
     Announce();
     LoadOverrides();
     engine_->Reconcile();
+    components_->Configure(configuration.agent.config.component());
     RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
     WarnOfUsers();
+    ready_->Configure(ReadyAddress());
     return Serve();
   }
 
@@ -283,6 +290,27 @@ class Daemon {
     notifier_->Restore(state_->entries());
   }
 
+  void BuildComponents() {
+    components_ = std::make_unique<Components>(ComponentsParts{
+        loop_, *host_, reloader_, *state_, [this](const ComponentNews& news) {
+          news.is_trouble ? LogError(news.message) : LogInfo(news.message);
+          engine_->AppendAgentEvent(17, news.is_trouble ? v1::Error : v1::Information, news.message,
+                                    0, news.who);
+        }});
+    ready_ = std::make_unique<ReadyServer>(ReadyServer::Parts{
+        loop_, [this] { return components_->List(); },
+        [this](const std::string& message, bool is_error) {
+          is_error ? LogError(message) : LogInfo(message);
+          engine_->AppendAgentEvent(7, is_error ? v1::Error : v1::Information, message);
+        }});
+  }
+
+  std::optional<ListenAddress> ReadyAddress() const {
+    const absl::StatusOr<ListenAddress> address =
+        ParseListenAddress(engine_->configuration().agent.config.ready_listen());
+    return address.ok() ? std::optional(*address) : std::nullopt;
+  }
+
   void BuildEngine(const std::string& boot_id) {
     const ProbeEnvironment probes{loop_, *host_, *services_, *resolver_, *http_};
     evidence_worker_ = std::make_unique<ThreadWorker>();
@@ -290,6 +318,8 @@ class Daemon {
         .loop = loop_,
         .host = *host_,
         .services = *services_,
+        .server = server_,
+        .components = components_.get(),
         .state_dir = options_.state_dir,
         .files = evidence_worker_.get(),
         .tell = [this](Notice notice) { engine_->Tell(std::move(notice)); },
@@ -303,6 +333,7 @@ class Daemon {
         .gate = *gate_,
         .coordinator = group_->coordinator(),
         .state = *state_,
+        .components = components_.get(),
         .random = random_,
         .boot_id = boot_id,
         .new_probe = [probes](const config::Probe& config) { return NewProbe(config, probes); },
@@ -367,6 +398,7 @@ class Daemon {
                          .engine = *engine_,
                          .reader = *reader_,
                          .overrides = *overrides_,
+                         .components = *components_,
                          .reload =
                              [this](std::string who, std::function<void(absl::Status)> done) {
                                Reload(std::move(who), std::move(done));
@@ -415,6 +447,8 @@ class Daemon {
           remote_->Configure(engine_->configuration().agent.config.remote());
           host_->SetCommandsMax(engine_->configuration().agent.max_children);
           WarnOfUsers();
+          components_->Configure(engine_->configuration().agent.config.component());
+          ready_->Configure(ReadyAddress());
           engine_->AppendAgentEvent(3, v1::Information, "the configuration was reloaded", 0, user);
           LogInfo("the configuration was reloaded");
         } else {
@@ -444,6 +478,7 @@ class Daemon {
     info.set_first_probe_ms(absl::ToDoubleMilliseconds(engine_->first_look() - started_));
     for (const std::string& warning : warnings_) info.add_warnings(warning);
     for (const std::string& warning : user_warnings_) info.add_warnings(warning);
+    if (!ready_->trouble().empty()) info.add_warnings(ready_->trouble());
     if (!remote_->trouble().empty()) info.add_warnings(remote_->trouble());
     for (const std::string& fault : overrides_->faults()) info.add_warnings(fault);
     if (absl::Status status = group_->coordinator().Health(); !status.ok()) {
@@ -468,6 +503,7 @@ class Daemon {
     if (std::exchange(stopping_, true)) return;
     LogInfo(absl::StrCat("stopping: ", why));
     sd_notify(0, "STOPPING=1");
+    ready_->Drain();
     engine_->Stop([this] { group_->coordinator().Leave([this] { loop_.Stop(); }); });
   }
 
@@ -476,7 +512,9 @@ class Daemon {
     remote_.reset();
     servers_.clear();
     overrides_.reset();
+    ready_.reset();
     engine_.reset();
+    components_.reset();
     evidence_worker_.reset();
     notifier_.reset();
     transport_.reset();
@@ -508,6 +546,8 @@ class Daemon {
   std::unique_ptr<EventReader> reader_;
   std::unique_ptr<Group> group_;
   std::unique_ptr<Gate> gate_;
+  std::unique_ptr<Components> components_;
+  std::unique_ptr<ReadyServer> ready_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<ThreadWorker> evidence_worker_;

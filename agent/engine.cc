@@ -211,6 +211,7 @@ absl::Status Engine::TakeUp(Configuration configuration) {
     for (const std::string& key : gone) parts_.state.Put(key, "");
   }
   if (parts_.notifier != nullptr) parts_.notifier->Configure(configuration_.agent);
+  DropVotesOfNobody();
   parts_.loop.CancelTimer(boot_grace_timer_);
   if (in_boot_grace_) {
     boot_grace_timer_ = parts_.loop.CallAt(Instant() + configuration_.agent.boot_grace,
@@ -312,6 +313,7 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
       parts_.events.Append(std::move(well));
       TellHealthyAgain(*item, transition);
       for (ResponderItem& responder : item->responders) responder.last_reason.clear();
+      TakeBackVotes(*item);
     }
   }
   if (!transitions.empty()) Save(*item);

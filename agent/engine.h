@@ -15,6 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agent/components.h"
 #include "agent/state_store.h"
 #include "api/salve.pb.h"
 #include "base/event_loop.h"
@@ -46,6 +47,7 @@ struct EngineParts {
   Gate& gate;
   Coordinator& coordinator;  // The gate's.
   StateStore& state;
+  Components* components = nullptr;  // May be none.
   RandomSource& random;
   std::string boot_id;
   std::function<absl::StatusOr<std::unique_ptr<Probe>>(const config::Probe&)> new_probe;
@@ -97,7 +99,8 @@ class Engine {
   // after the configuration's stop_timeout.
   void Stop(std::function<void()> done);
 
-  // Runs an action for a person: a responder's ("NAME" or "SET/NAME"), or ACTION on RESOURCE.
+  // Runs an action for a person: a responder's ("NAME" or "SET/NAME"), or ACTION on RESOURCE; a dry
+  // run only says what would be done, and whether the run would be allowed.
   // Errors (through `done`): kNotFound with the nearest names, kInvalidArgument.
   void RunManually(const v1::RunActionRequest& request,
                    std::function<void(absl::StatusOr<v1::RunActionResponse>)> done);
@@ -191,6 +194,7 @@ class Engine {
   void Judge(const MonitorPtr& item, size_t index, const std::string& key);
   void Escalate(const MonitorPtr& item, std::string subject, std::string message);
   std::optional<std::string> WhyNotNow(const MonitorItem& item, size_t index) const;
+  Readiness ReadinessOf(const MonitorItem& item, size_t index) const;
   ActionRequest RequestOf(const MonitorItem& item, size_t index) const;
 
   // Beside the chain (engine_notify.cc). Takes such responders out of `responders`: each with how
@@ -217,8 +221,19 @@ class Engine {
   void SuppressItem(MonitorItem& item);
   void Unsuppress(const std::string& key);
 
+  // Votes of responders, and what passes no throttle (engine_components.cc).
+  std::string ReasonOf(const MonitorItem& item) const;
+  bool VoteStands(const MonitorItem& item, size_t index) const;
+  void TakeBackVotes(const MonitorItem& item);
+  void DropVotesOfNobody();
+  void RunUnthrottled(const MonitorPtr& item, size_t index);
+  void RunUnthrottledManually(const std::shared_ptr<ManualRun>& run);
+
   // For a person.
   void AskManually(const std::shared_ptr<ManualRun>& run);
+  void DryRun(const std::shared_ptr<ManualRun>& run);
+  void FillVerdict(const ActionRequest& request, const GateAnswer& answer,
+                   v1::RunActionResponse& response) const;
   void StartManually(const std::shared_ptr<ManualRun>& run, const std::string& key,
                      const Attempt& attempt, v1::RunActionResponse response);
 
@@ -229,6 +244,9 @@ class Engine {
   void ReconcileAttempt(const Attempt& attempt);
   void AwaitProcess(const Attempt& attempt, Outlived& outlived, ProcessIdentity process);
   void AwaitUnit(const Attempt& attempt, Outlived& outlived);
+  void AwaitReboot(const Attempt& attempt, Outlived& outlived);
+  // Whether this server was told to reboot and may do so any moment.
+  bool IsRebooting() const;
   void CloseOutlived(const std::string& attempt_id, AttemptEnd end);
   void EndWatches(Outlived& outlived);
 

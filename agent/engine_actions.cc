@@ -19,9 +19,21 @@ std::optional<std::string> Engine::WhyNotNow(const MonitorItem& item, size_t ind
   if (stopping_) return "the agent is stopping";
   if (item.retired) return "the configuration has changed";
   if (auto why = item.chain.WhyNot(index, item.monitor->Status(parts_.loop.Now()))) return why;
-  const Readiness readiness = item.responders[index].action->Check();
+  const Readiness readiness = ReadinessOf(item, index);
   if (readiness.kind != Readiness::Kind::kReady) return readiness.reason;
   return std::nullopt;
+}
+
+// What one responder of the monitor leaves alone, a service that a person stopped say, the next
+// rung does not answer with something stronger.
+Readiness Engine::ReadinessOf(const MonitorItem& item, size_t index) const {
+  Readiness own = item.responders[index].action->Check();
+  if (own.kind != Readiness::Kind::kReady) return own;
+  for (const ResponderItem& other : item.responders) {
+    Readiness readiness = other.action->Check();
+    if (readiness.kind == Readiness::Kind::kLeave) return readiness;
+  }
+  return own;
 }
 
 ActionRequest Engine::RequestOf(const MonitorItem& item, size_t index) const {
@@ -43,7 +55,12 @@ ActionRequest Engine::RequestOf(const MonitorItem& item, size_t index) const {
 
 void Engine::TryResponder(const MonitorPtr& item, size_t index) {
   ResponderItem& responder = item->responders[index];
-  const Readiness readiness = responder.action->Check();
+  if (VoteStands(*item, index)) {
+    // Nothing is left to ask for; those after it have their turn.
+    item->chain.AskAgainAt(index, parts_.loop.Now() + responder.definition.retry_after);
+    return Respond(item, index, 1, "its vote for offline stands");
+  }
+  const Readiness readiness = ReadinessOf(*item, index);
   if (readiness.kind != Readiness::Kind::kReady) {
     // Told once, not at each step of what is awaited.
     if (responder.waits_for != readiness.kind) Respond(item, index, 1, readiness.reason);
@@ -56,6 +73,7 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
     LookNow(*item, [](const Look&) {});
     return;
   }
+  if (!responder.action->is_throttled()) return RunUnthrottled(item, index);
   const std::string key = KeyOf(*responder.action);
   if (IsBusy(key)) {
     Respond(item, index, 1, "another action on the resource is under way");
@@ -151,6 +169,7 @@ void Engine::StartAction(const MonitorPtr& item, size_t index, const std::string
   Respond(item, index, 2, absl::StrCat("attempt ", attempt.id));
   Save(*item);
   FaultPoint("engine.run.before");
+  item->responders[index].action->AskedBy(attempt.requester, ReasonOf(*item));
   item->responders[index].action->Run(
       attempt.start + attempt.timeout, RecorderOf(attempt.id),
       [this, alive = alive_, item, index, key, attempt](ActionResult result) {
@@ -180,7 +199,9 @@ void Engine::OnSettled(const MonitorPtr& item, size_t index, const std::string& 
 
 void Engine::Judge(const MonitorPtr& item, size_t index, const std::string& key) {
   const Instant now = parts_.loop.Now();
-  const bool effective = item->chain.IsEffective(index, item->monitor->Status(now));
+  // What takes a component out of service is not meant to heal it.
+  const bool effective =
+      item->chain.IsEffective(index, item->monitor->Status(now)) || VoteStands(*item, index);
   Unsuppress(key);
   if (item->retired) {  // It gets no looks any more: there is nothing to judge.
     ConsiderAll();
@@ -219,8 +240,13 @@ void Engine::FinishAttempt(const std::string& attempt_id, AttemptEnd end,
 }
 
 bool Engine::IsBusy(const std::string& key) const {
-  const auto found = resources_.find(key);
-  return found != resources_.end() && found->second.busy;
+  const auto is_busy = [this](const std::string& one) {
+    const auto found = resources_.find(one);
+    return found != resources_.end() && found->second.busy;
+  };
+  if (key != ServerKey()) return is_busy(key) || is_busy(ServerKey());
+  return std::any_of(resources_.begin(), resources_.end(),
+                     [](const auto& entry) { return entry.second.busy; });
 }
 
 void Engine::Occupy(const std::string& key) { resources_[key].busy = true; }
@@ -287,7 +313,8 @@ void Engine::Stop(std::function<void()> done) {
   };
   const bool busy = std::any_of(resources_.begin(), resources_.end(),
                                 [](const auto& entry) { return entry.second.busy; });
-  if (!busy) {
+  // A reboot that is on its way ends the agent with the server: the next boot tells its end.
+  if (!busy || IsRebooting()) {
     finish();
     return;
   }

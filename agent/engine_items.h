@@ -16,8 +16,18 @@ namespace salve {
 // An item that could not ask for a reason that nobody announces is looked at again so soon.
 inline constexpr absl::Duration kLookAgain = absl::Seconds(1);
 
+// Of an action on the server itself, which waits for all others and keeps them out. No resource is
+// called so: no string of the configuration holds a NUL.
+inline const std::string& ServerKey() {
+  static const std::string key("\0server", 7);
+  return key;
+}
+
 // Exclusion and suppression go by what the action excludes, whatever its case.
-inline std::string KeyOf(const Action& action) { return absl::AsciiStrToLower(action.exclusion()); }
+inline std::string KeyOf(const Action& action) {
+  if (action.id() == "RebootServer") return ServerKey();
+  return absl::AsciiStrToLower(action.exclusion());
+}
 
 struct Engine::ResponderItem {
   ResponderDefinition definition;
@@ -74,6 +84,8 @@ struct Engine::ManualRun {
   size_t index = 0;
   absl::Duration settle = absl::Seconds(15);
   std::function<void(absl::StatusOr<v1::RunActionResponse>)> done;
+  std::string reason;
+  bool dry_run = false;
   bool asked = false;
 
   Action& action() const { return own ? *own : *item->responders[index].action; }

@@ -33,12 +33,14 @@ void Engine::RunManually(const v1::RunActionRequest& request,
                          std::function<void(absl::StatusOr<v1::RunActionResponse>)> done) {
   auto run = std::make_shared<ManualRun>();
   run->done = std::move(done);
+  run->reason = request.reason();
+  run->dry_run = request.dry_run();
   if (!request.responder().empty()) {
     auto found = FindResponder(request.responder());
     if (!found.ok()) return run->done(found.status());
     std::tie(run->item, run->index) = *found;
     run->settle = run->item->responders[run->index].definition.settle;
-    run->request = RequestOf(*run->item, run->index);
+    if (run->action().is_throttled()) run->request = RequestOf(*run->item, run->index);
   } else {
     const absl::StatusOr<RecoveryAction> action = ParseAction(request.action());
     if (!action.ok()) return run->done(action.status());
@@ -55,11 +57,12 @@ void Engine::RunManually(const v1::RunActionRequest& request,
   }
   run->request.requester =
       absl::StrCat("operator:", request.user().empty() ? "unknown" : request.user());
-  AppendAgentEvent(
-      10, v1::Information,
-      absl::StrCat("action run ", ActionName(run->request.action), " ", run->action().resource(),
-                   request.reason().empty() ? "" : ": ", request.reason()),
-      0, request.user());
+  if (!run->dry_run) {
+    AppendAgentEvent(10, v1::Information,
+                     absl::StrCat("action run ", run->action().id(), " ", run->action().resource(),
+                                  request.reason().empty() ? "" : ": ", request.reason()),
+                     0, request.user());
+  }
   if (run->item != nullptr) return AskManually(run);
   std::erase_if(manual_runs_, [](const auto& old) { return old.expired(); });
   manual_runs_.push_back(run);
@@ -76,6 +79,7 @@ void Engine::RunManually(const v1::RunActionRequest& request,
     ask();
     if (!*alive || std::exchange(run->asked, true)) return;
     v1::RunActionResponse response;
+    if (run->dry_run) response.set_plan(run->own->Plan());
     response.set_refused_because(run->own->Check().reason);
     run->done(std::move(response));
   });
@@ -87,6 +91,8 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
     run->request.limits_of = LimitsOfKey(run->request.action, run->request.resource);
     run->request.timeout = std::max(run->request.timeout, run->own->Needs());
   }
+  if (run->dry_run) return DryRun(run);
+  if (!run->action().is_throttled()) return RunUnthrottledManually(run);
   const std::string key = KeyOf(run->action());
   const bool stopping = stopping_ || parts_.services.IsStopping();
   if (stopping || IsBusy(key)) {
@@ -104,17 +110,7 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
     if (!*alive) return;
     v1::RunActionResponse response;
     response.set_allowed(answer.kind == GateAnswer::Kind::kAllowed);
-    v1::RecoveryActionLogEvent& verdict = *response.mutable_verdict();
-    verdict.set_action_id(std::string(ActionName(run->request.action)));
-    verdict.set_resource_name(run->request.resource);
-    verdict.set_requester_name(run->request.requester);
-    verdict.set_exception_message(answer.message);
-    verdict.set_local_throttle_result(answer.local_xml);
-    verdict.set_group_throttle_result(answer.group.xml);
-    if (answer.retry_in.has_value()) {
-      SetTime(parts_.loop.clock().WallNow() + *answer.retry_in,
-              response.mutable_time_to_retry_after());
-    }
+    FillVerdict(run->request, answer, response);
     if (response.allowed()) {
       StartManually(run, key, answer.attempt, std::move(response));
       return;
@@ -143,6 +139,7 @@ void Engine::StartManually(const std::shared_ptr<ManualRun>& run, const std::str
     return;
   }
   Suppress(key);
+  run->action().AskedBy(run->request.requester, run->reason);
   run->action().Run(
       attempt.start + attempt.timeout, RecorderOf(attempt.id),
       [this, alive = alive_, run, key, attempt, response](ActionResult result) mutable {

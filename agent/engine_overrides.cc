@@ -169,6 +169,7 @@ Engine::OverridePreview Engine::PreviewLast(const OverrideSet& then) const {
     for (size_t i = 0; i < item->responders.size(); ++i) {
       const ResponderDefinition& responder = item->responders[i].definition;
       if (!MeansItem(about.identity, responder.health_set, responder.name)) continue;
+      if (!item->responders[i].action->is_throttled()) continue;
       const ActionRequest request = RequestOf(*item, i);
       add(FullName(responder), text(parts_.gate.LimitsFor(request)),
           text(parts_.gate.LimitsFor(request, limits)));

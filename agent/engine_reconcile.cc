@@ -43,6 +43,11 @@ void Engine::ReconcileAttempt(const Attempt& attempt) {
     FinishAttempt(attempt.id, {AttemptResult::kSucceeded, "", "", "the server has booted"});
     return;
   }
+  if (attempt.action == RecoveryAction::kRebootServer && !attempt.effect.empty()) {
+    auto& outlived = outlived_[attempt.id] = std::make_unique<Outlived>();
+    AwaitReboot(attempt, *outlived);
+    return;
+  }
   const ProcessIdentity process{static_cast<pid_t>(NumberIn(attempt.effect, "pid")),
                                 NumberIn(attempt.effect, "start")};
   if (!rebooted && process.pid > 0) {
@@ -146,6 +151,27 @@ void Engine::AwaitUnit(const Attempt& attempt, Outlived& outlived) {
     if (ours != 0 && found->second->job_id == ours)
       parts_.services.CancelJob(found->second->job_id);
     close(AttemptResult::kTimedOut, "TimedOut", "not known to have ended by its deadline");
+  });
+}
+
+// It was asked for, and may still come: nothing but the next boot or the deadline tells.
+void Engine::AwaitReboot(const Attempt& attempt, Outlived& outlived) {
+  outlived.attempt_id = attempt.id;
+  outlived.resource_key = ServerKey();
+  Occupy(outlived.resource_key);
+  Suppress(outlived.resource_key);
+  const absl::Duration left =
+      std::max(absl::ZeroDuration(), attempt.timeout - parts_.ledger.AgeOf(attempt));
+  outlived.deadline = parts_.loop.CallAfter(left, [this, id = attempt.id, effect = attempt.effect] {
+    CloseOutlived(id, {AttemptResult::kTimedOut, "NotRebooted",
+                       "the server is still up at the deadline", effect});
+  });
+}
+
+bool Engine::IsRebooting() const {
+  const std::vector<const Attempt*> unfinished = parts_.ledger.Unfinished();
+  return std::any_of(unfinished.begin(), unfinished.end(), [](const Attempt* attempt) {
+    return attempt->action == RecoveryAction::kRebootServer && !attempt->effect.empty();
   });
 }
 

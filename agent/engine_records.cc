@@ -137,8 +137,9 @@ void Engine::AppendResponderDefinition(const HealthSetDefinition& set,
   const auto item = monitors_.find(absl::StrCat(set.name, "/", definition.monitor));
   for (size_t i = 0; item != monitors_.end() && i < item->second->responders.size(); ++i) {
     if (item->second->responders[i].definition.name != definition.name) continue;
+    content.set_target_resource(item->second->responders[i].action->resource());
+    if (!item->second->responders[i].action->is_throttled()) continue;
     const ActionRequest request = RequestOf(*item->second, i);
-    content.set_target_resource(request.resource);
     if (const std::optional<EffectiveLimits> limits = parts_.gate.LimitsFor(request)) {
       content.set_throttle_policy_xml(LimitsXml(limits->limits));
       // An override of the value that held before is a change, too.

@@ -267,9 +267,12 @@ absl::StatusOr<v1::ListRespondersResponse> Engine::Responders(
       out.set_resource_name(responder.action->resource());
       out.set_enabled(true);
       out.set_last_reason(responder.last_reason);
-      const ActionRequest ask = RequestOf(*item, i);
-      const GateAnswer answer = parts_.gate.DryCheckLocal(ask);
-      *out.mutable_throttle() = ThrottleEntryProto(ask, answer, parts_.ledger, false);
+      GateAnswer answer;
+      if (responder.action->is_throttled()) {
+        const ActionRequest ask = RequestOf(*item, i);
+        answer = parts_.gate.DryCheckLocal(ask);
+        *out.mutable_throttle() = ThrottleEntryProto(ask, answer, parts_.ledger, false);
+      }
       if (answer.effective.has_value()) {
         v1::LimitSource& enabled = *out.add_limit_sources();
         enabled.set_attribute("Enabled");
@@ -336,6 +339,7 @@ std::vector<LimitsOf> Engine::LimitsOfKey(RecoveryAction action,
     for (size_t i = 0; i < item->responders.size(); ++i) {
       // The cheap question first: there may be thousands of others.
       if (!absl::EqualsIgnoreCase(item->responders[i].action->resource(), resource)) continue;
+      if (!item->responders[i].action->is_throttled()) continue;
       const ActionRequest request = RequestOf(*item, i);
       if (request.action == action) limits.push_back(request.limits_of.front());
     }
@@ -366,6 +370,7 @@ absl::StatusOr<std::vector<ActionRequest>> Engine::ThrottledKeys(
   requests.reserve(monitors_.size() + others.size());
   for (const auto& [name, item] : monitors_) {
     for (size_t i = 0; i < item->responders.size(); ++i) {
+      if (!item->responders[i].action->is_throttled()) continue;
       if (!request.resource().empty() &&
           !absl::EqualsIgnoreCase(item->responders[i].action->resource(), request.resource())) {
         continue;
@@ -436,6 +441,10 @@ void Engine::CheckThrottle(const v1::CheckThrottleRequest& request,
   if (!request.requester().empty()) {
     const auto found = FindResponder(request.requester());
     if (!found.ok()) return done(found.status());
+    if (!found->first->responders[found->second].action->is_throttled()) {
+      return done(absl::InvalidArgumentError(
+          absl::StrCat("requester: ", request.requester(), " passes no throttle")));
+    }
     ask = RequestOf(*found->first, found->second);
   } else {
     ask.limits_of = LimitsOfKey(*action, request.resource());
@@ -457,6 +466,7 @@ v1::ListThrottleConfigResponse Engine::ThrottleConfig() const {
   }
   for (const auto& [name, item] : monitors_) {
     for (size_t i = 0; i < item->responders.size(); ++i) {
+      if (!item->responders[i].action->is_throttled()) continue;
       const ActionRequest ask = RequestOf(*item, i);
       const std::optional<EffectiveLimits> limits = parts_.gate.LimitsFor(ask);
       if (!limits.has_value()) continue;

@@ -28,7 +28,7 @@ void Engine::ResumeSettles() {
       if (ran && outlived_.contains(item->chain.attempt_id(i))) continue;
       // The configuration may say less now, and a record may say anything.
       const Instant longest = now + item->responders[i].definition.settle;
-      const std::string key = KeyOf(item->responders[i].action->resource());
+      const std::string key = KeyOf(*item->responders[i].action);
       Suppress(key);
       Settle(item, i, key, settles ? std::min(item->chain.settle_end(i), longest) : longest);
     }

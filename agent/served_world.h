@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "agent/api_server.h"
+#include "agent/components.h"
 #include "agent/engine.h"
 #include "agent/overrides.h"
 #include "agent/state_store.h"
@@ -59,6 +60,7 @@ class ServedWorld {
     StopLoop();
     overrides_.reset();
     engine_.reset();
+    components_.reset();
     gate_.reset();
     coordinator_.reset();
     ledger_.reset();
@@ -92,11 +94,18 @@ class ServedWorld {
             .engine = *engine_,
             .reader = *reader_,
             .overrides = *overrides_,
+            .components = *components_,
             .reload =
                 [](std::string who, std::function<void(absl::Status)> done) {
                   done(absl::FailedPreconditionError(who));  // So that a test sees the name.
                 },
             .info = [](v1::GetInfoResponse& info) { info.set_version("test"); }};
+  }
+
+  static Components::Config ComponentsOfTheTest() {
+    Components::Config components;
+    components.Add()->set_name("web");
+    return components;
   }
 
   void Build() {
@@ -115,6 +124,11 @@ class ServedWorld {
     coordinator_ = NewLocalCoordinator(loop_, *ledger_);
     gate_ = std::make_unique<Gate>(
         Gate::Parts{&loop_, ledger_.get(), coordinator_.get(), events_.get()});
+    components_ = std::make_unique<Components>(
+        ComponentsParts{loop_, host_, worker_, *state_, [this](const ComponentNews& news) {
+                          engine_->AppendAgentEvent(17, v1::Information, news.message, 0, news.who);
+                        }});
+    components_->Configure(ComponentsOfTheTest());
     engine_ = std::make_unique<Engine>(EngineParts{
         .loop = loop_,
         .host = host_,
@@ -124,6 +138,7 @@ class ServedWorld {
         .gate = *gate_,
         .coordinator = *coordinator_,
         .state = *state_,
+        .components = components_.get(),
         .random = random_,
         .boot_id = "boot-1",
         .new_probe = [](const config::Probe&) -> absl::StatusOr<std::unique_ptr<Probe>> {
@@ -131,7 +146,8 @@ class ServedWorld {
         },
         .new_action =
             [this](const config::Responder& config) {
-              return NewAction(config, ActionEnvironment{loop_, host_, services_});
+              return NewAction(
+                  config, ActionEnvironment{loop_, host_, services_, "test-1", components_.get()});
             },
         .version = "test",
     });
@@ -157,6 +173,7 @@ class ServedWorld {
   std::unique_ptr<EventReader> reader_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<Gate> gate_;
+  std::unique_ptr<Components> components_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Overrides> overrides_;
   std::unique_ptr<ApiServer> server_;

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/components.h"
 #include "agent/engine.h"
 #include "agent/state_store.h"
 #include "base/fake_host.h"
@@ -71,6 +72,7 @@ class SimulatedWorld {
   }
   ~SimulatedWorld() {
     engine.reset();
+    components.reset();
     notifier.reset();
     gate.reset();
     ledger.reset();
@@ -89,6 +91,7 @@ class SimulatedWorld {
     options.checks.responder = CheckResponder;
     absl::StatusOr<Configuration> configuration = LoadConfiguration(dir_, options);
     if (!configuration.ok()) return configuration.status();
+    components->Configure(configuration->agent.config.component());
     return engine->Apply(*std::move(configuration));
   }
 
@@ -102,6 +105,7 @@ class SimulatedWorld {
   // as after a reboot.
   void KillAgent(const std::string& boot_id = "boot-1") {
     engine.reset();
+    components.reset();
     notifier.reset();
     gate.reset();
     coordinator.reset();
@@ -144,6 +148,7 @@ class SimulatedWorld {
   FakeCoordinator* group = nullptr;
   absl::Duration looks_take = absl::ZeroDuration();  // All of them.
   std::unique_ptr<Gate> gate;
+  std::unique_ptr<Components> components;
   std::unique_ptr<Notifier> notifier;
   std::unique_ptr<Engine> engine;
 
@@ -164,6 +169,10 @@ class SimulatedWorld {
       coordinator = NewLocalCoordinator(loop, *ledger);
     }
     gate = std::make_unique<Gate>(Gate::Parts{&loop, ledger.get(), coordinator.get(), &events});
+    components = std::make_unique<Components>(
+        ComponentsParts{loop, host, worker, *state, [this](const ComponentNews& news) {
+                          engine->AppendAgentEvent(17, v1::Information, news.message, 0, news.who);
+                        }});
     notifier = std::make_unique<Notifier>(Notifier::Parts{
         .loop = loop,
         .transport = transport,
@@ -182,6 +191,7 @@ class SimulatedWorld {
         .gate = *gate,
         .coordinator = *coordinator,
         .state = *state,
+        .components = components.get(),
         .random = random_,
         .boot_id = boot_id_,
         .new_probe = [this](const config::Probe& config) -> absl::StatusOr<std::unique_ptr<Probe>> {
@@ -196,6 +206,8 @@ class SimulatedWorld {
                               .loop = loop,
                               .host = host,
                               .services = services,
+                              .server = "test-1",
+                              .components = components.get(),
                               .state_dir = dir_,
                               .files = &worker,
                               .tell = [this](Notice notice) { engine->Tell(std::move(notice)); },
