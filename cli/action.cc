@@ -15,6 +15,7 @@ struct RunOptions {
   std::string target;  // SET/RESPONDER, or with a resource the action.
   std::string resource;
   std::string reason;
+  bool dry_run = false;
 };
 
 std::string Took(const google::protobuf::Timestamp& start, const google::protobuf::Timestamp& end) {
@@ -57,6 +58,30 @@ void PrintResult(const v1::RecoveryActionResultEvent& result, const Verb& verb) 
   details.Flush(verb.output.out());
 }
 
+// What an action would do, and what would refuse it.
+ExitStatus EndOfDryRun(const v1::RunActionResponse& response) {
+  if (response.allowed()) return ExitStatus::kDone;
+  const bool by_throttle = !response.verdict().exception_message().empty();
+  return by_throttle ? ExitStatus::kRefused : ExitStatus::kPrecondition;
+}
+
+void PrintDryRun(const v1::RunActionResponse& response, const Verb& verb) {
+  verb.output.out() << Printable(response.allowed() ? "would run now" : "would be refused") << "\n";
+  const v1::RecoveryActionLogEvent& verdict = response.verdict();
+  Table details = NewDetails(verb.output);
+  AddDetail(details, "plan", response.plan());
+  AddDetail(details, "because", response.refused_because());
+  if (response.has_time_to_retry_after()) {
+    AddDetail(details, "next allowed",
+              LocalAndRelativeTime(TimeOf(response.time_to_retry_after()), verb.now(),
+                                   verb.world.time_zone));
+  }
+  AddDetail(details, "message", verdict.exception_message());
+  AddDetail(details, "local", verdict.local_throttle_result());
+  AddDetail(details, "group", verdict.group_throttle_result());
+  details.Flush(verb.output.out());
+}
+
 absl::StatusOr<ExitStatus> RunAction(Verb& verb, const RunOptions& options) {
   v1::RunActionRequest request;
   if (options.resource.empty()) {
@@ -67,14 +92,18 @@ absl::StatusOr<ExitStatus> RunAction(Verb& verb, const RunOptions& options) {
   }
   request.set_reason(options.reason);
   request.set_user(verb.world.user);
+  request.set_dry_run(options.dry_run);
   ASSIGN_OR_RETURN(const v1::RunActionResponse response, verb.agent.RunAction(request));
   if (!verb.output.is_table()) {
     verb.output.Print(response);
+  } else if (options.dry_run) {
+    PrintDryRun(response, verb);
   } else if (response.allowed()) {
     PrintResult(response.result(), verb);
   } else {
     PrintRefusal(response, verb);
   }
+  if (options.dry_run) return EndOfDryRun(response);
   if (!response.allowed()) return ExitStatus::kRefused;
   return response.result().result() == "Succeeded" ? ExitStatus::kDone : ExitStatus::kUnhealthy;
 }
@@ -119,13 +148,17 @@ void AddActionVerbs(CLI::App& salvectl, Choice& choice) {
       *family,
       {"run",
        "Runs a responder's action, or ACTION on RESOURCE, through the throttle and waits for "
-       "its end; exit 6 when refused, 1 when it failed",
+       "its end; exit 6 when refused, 1 when it failed; of a dry run 0 when it would run, 6 when "
+       "the throttle would refuse it, 3 when something else would",
        "salvectl action run Web/NginxRestart\n"
+       "  salvectl action run Web/Reboot --dry-run\n"
        "  salvectl action run RestartService nginx.service --reason 'new certificate'"},
       choice, RunAction, [](CLI::App& verb, RunOptions& options) {
         verb.add_option("TARGET", options.target, "SET/RESPONDER, or an action's name")->required();
         verb.add_option("RESOURCE", options.resource, "What the action is to act on");
         verb.add_option("--reason", options.reason, "Why; it is recorded");
+        verb.add_flag("--dry-run", options.dry_run,
+                      "Says what would be done and what would refuse it; does and counts nothing");
       });
   AddVerb(*family,
           {"list", "The attempts in the ledger, newest last", "salvectl action list --since 7d"},

@@ -89,10 +89,45 @@ TEST_F(ActionVerbTest, RunInJsonPrintsTheResponse) {
 
   const Ended ended = Run({"action", "run", "Web/X", "-o", "jsonl"});
 
-  EXPECT_EQ(ended.out,
-            R"({"Allowed":false,"RefusedBecause":"","TimeToRetryAfter":"2026-11-21T10:56:48Z"})"
-            "\n");
+  EXPECT_EQ(
+      ended.out,
+      R"({"Allowed":false,"Plan":"","RefusedBecause":"","TimeToRetryAfter":"2026-11-21T10:56:48Z"})"
+      "\n");
   EXPECT_EQ(ended.status, 6);
+}
+
+TEST_F(ActionVerbTest, ADryRunSaysWhatWouldBeDone) {
+  agent_.run_action.Say(FromText<v1::RunActionResponse>(R"(
+      allowed: true plan: "reboots web-1 through logind"
+      verdict { local_throttle_result: "<LocalThrottlingResult />" })"));
+
+  const Ended ended = Run({"action", "run", "Web/Reboot", "--dry-run"});
+
+  EXPECT_EQ(ended.out,
+            "would run now\n"
+            "  plan   reboots web-1 through logind\n"
+            "  local  <LocalThrottlingResult />\n");
+  EXPECT_EQ(ended.status, 0);
+  EXPECT_TRUE(agent_.run_action.asked().dry_run());
+  Run({"action", "run", "Web/Reboot"});
+  EXPECT_FALSE(agent_.run_action.asked().dry_run());
+}
+
+TEST_F(ActionVerbTest, ADryRunEndsWithSixWhenTheThrottleRefusesItAndWithThreeForTheRest) {
+  agent_.run_action.SayInTurn(
+      {FromText<v1::RunActionResponse>(R"(
+           plan: "p" refused_because: "another action on the resource is under way"
+           verdict { exception_message: "refused" })"),
+       FromText<v1::RunActionResponse>(R"(plan: "p" refused_because: "the system is stopping")")});
+
+  const Ended throttled = Run({"action", "run", "Web/Reboot", "--dry-run"});
+  EXPECT_EQ(throttled.status, 6);
+  EXPECT_EQ(throttled.out,
+            "would be refused\n"
+            "  plan     p\n"
+            "  because  another action on the resource is under way\n"
+            "  message  refused\n");
+  EXPECT_EQ(Run({"action", "run", "Web/Reboot", "--dry-run", "-o", "json"}).status, 3);
 }
 
 TEST_F(ActionVerbTest, ListShowsTheAttempts) {

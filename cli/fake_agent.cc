@@ -89,6 +89,13 @@ struct Action final : v1::ActionService::Service {
   Shared& shared;
 };
 
+struct Component final : v1::ComponentService::Service {
+  explicit Component(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(List, list_components, ListComponentsRequest, ListComponentsResponse)
+  FAKE_METHOD(Vote, vote, VoteRequest, VoteResponse)
+  Shared& shared;
+};
+
 struct Throttle final : v1::ThrottleService::Service {
   explicit Throttle(Shared& shared) : shared(shared) {}
   FAKE_METHOD(GetThrottleState, get_throttle_state, GetThrottleStateRequest,
@@ -155,6 +162,7 @@ struct FakeAgent::Server {
       : shared{answers},
         health(shared),
         action(shared),
+        component(shared),
         throttle(shared),
         overrides(shared),
         events(shared),
@@ -162,6 +170,7 @@ struct FakeAgent::Server {
   Shared shared;
   Health health;
   Action action;
+  Component component;
   Throttle throttle;
   OverridesOf overrides;
   Events events;
@@ -182,6 +191,7 @@ FakeAgent::FakeAgent(const std::string& name, std::optional<FakeTls> tls)
   }
   builder.RegisterService(&server_->health);
   builder.RegisterService(&server_->action);
+  builder.RegisterService(&server_->component);
   builder.RegisterService(&server_->throttle);
   builder.RegisterService(&server_->overrides);
   builder.RegisterService(&server_->events);

@@ -67,6 +67,8 @@ struct FakeAnswers {
   FakeMethod<v1::SetMonitorStateRequest, v1::SetMonitorStateResponse> set_monitor_state;
   FakeMethod<v1::RunActionRequest, v1::RunActionResponse> run_action;
   FakeMethod<v1::ListActionsRequest, v1::ListActionsResponse> list_actions;
+  FakeMethod<v1::ListComponentsRequest, v1::ListComponentsResponse> list_components;
+  FakeMethod<v1::VoteRequest, v1::VoteResponse> vote;
   FakeMethod<v1::GetThrottleStateRequest, v1::GetThrottleStateResponse> get_throttle_state;
   FakeMethod<v1::CheckThrottleRequest, v1::CheckThrottleResponse> check_throttle;
   FakeMethod<v1::ListThrottleConfigRequest, v1::ListThrottleConfigResponse> list_throttle_config;

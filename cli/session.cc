@@ -95,6 +95,7 @@ struct Session::Connection {
       : remote(std::move(remote)),
         health(channel),
         action(channel),
+        component(channel),
         throttle(channel),
         overrides(channel),
         event(channel),
@@ -102,6 +103,7 @@ struct Session::Connection {
   const RemoteAgent remote;
   v1::HealthService::Stub health;
   v1::ActionService::Stub action;
+  v1::ComponentService::Stub component;
   v1::ThrottleService::Stub throttle;
   v1::OverrideService::Stub overrides;
   v1::EventService::Stub event;
@@ -182,6 +184,15 @@ absl::StatusOr<v1::RunActionResponse> Session::RunAction(const v1::RunActionRequ
 absl::StatusOr<v1::ListActionsResponse> Session::ListActions(
     const v1::ListActionsRequest& request) {
   return Call(&Connection::action, &v1::ActionService::Stub::List, request, timeout());
+}
+
+absl::StatusOr<v1::ListComponentsResponse> Session::ListComponents(
+    const v1::ListComponentsRequest& request) {
+  return Call(&Connection::component, &v1::ComponentService::Stub::List, request, timeout());
+}
+
+absl::StatusOr<v1::VoteResponse> Session::VoteOnComponent(const v1::VoteRequest& request) {
+  return Call(&Connection::component, &v1::ComponentService::Stub::Vote, request, timeout());
 }
 
 absl::StatusOr<v1::GetThrottleStateResponse> Session::GetThrottleState(

@@ -52,6 +52,10 @@ class Session {
   absl::StatusOr<v1::RunActionResponse> RunAction(const v1::RunActionRequest& request);
   absl::StatusOr<v1::ListActionsResponse> ListActions(const v1::ListActionsRequest& request);
 
+  absl::StatusOr<v1::ListComponentsResponse> ListComponents(
+      const v1::ListComponentsRequest& request);
+  absl::StatusOr<v1::VoteResponse> VoteOnComponent(const v1::VoteRequest& request);
+
   // All pages, in one response without a token.
   absl::StatusOr<v1::GetThrottleStateResponse> GetThrottleState(
       v1::GetThrottleStateRequest request);

@@ -78,6 +78,7 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   AddMonitorVerbs(*tree, choice);
   AddResponderVerbs(*tree, choice);
   AddActionVerbs(*tree, choice);
+  AddComponentVerbs(*tree, choice);
   AddThrottleVerbs(*tree, choice);
   AddGroupVerbs(*tree, choice);
   AddOverrideVerbs(*tree, choice);
