@@ -1,0 +1,175 @@
+"""The chain up to a real reboot, and what must never lead to one."""
+
+import re
+import subprocess
+import time
+import unittest
+
+from server import Server, parse_time, policy, why_not
+
+# Three rungs within seconds. Its limits are the built-in ones.
+CHAIN = """
+health_set {
+  name: "Web"
+  probe   { name: "Ping" interval: "500ms" timeout: "400ms" http { url: "http://127.0.0.1/" } }
+  monitor { name: "Down" probe: "Ping" consecutive_failures { threshold: 2 }
+            transition { to: UNHEALTHY } transition { to: UNRECOVERABLE after: "3s" } }
+  responder { name: "Restart" monitor: "Down" on: UNHEALTHY settle: "1s"
+              restart_service { service: "nginx" } }
+  responder { name: "Trim" monitor: "Down" on: UNHEALTHY after: "1s" settle: "1s"
+              run_command { command: "/usr/bin/touch" command: "/var/trimmed" resource: "cache" } }
+  responder { name: "Reboot" monitor: "Down" on: UNRECOVERABLE settle: "1s" reboot_server {} }
+}
+"""
+
+# As short as it goes: the reboot is due a second after the restart.
+SHORT = """
+health_set {
+  name: "Web"
+  probe   { name: "Ping" interval: "500ms" timeout: "400ms" http { url: "http://127.0.0.1/" } }
+  probe   { name: "Unit" interval: "2s" systemd_unit { unit: "nginx" } }
+  monitor { name: "Down" probe: ["Ping", "Unit"] consecutive_failures { threshold: 1 }
+            transition { to: UNHEALTHY } transition { to: UNRECOVERABLE after: "1s" } }
+  responder { name: "Restart" monitor: "Down" on: UNHEALTHY settle: "2s"
+              restart_service { service: "nginx" } }
+  responder { name: "Reboot" monitor: "Down" on: UNRECOVERABLE settle: "1s" reboot_server {} }
+}
+"""
+
+BY_HAND = """
+health_set {
+  name: "Web"
+  probe   { name: "Unit" interval: "1s" systemd_unit { unit: "nginx" } }
+  monitor { name: "Down" probe: "Unit" consecutive_failures { threshold: 1 } }
+  responder { name: "Reboot" monitor: "Down" on: UNHEALTHY after: "1h" reboot_server {} }
+  responder { name: "Force" monitor: "Down" on: UNHEALTHY after: "1h" reboot_server { force: true } }
+}
+"""
+
+AGENT = 'boot_grace: "1s"'
+
+
+def actions(server, channel, *event_ids):
+    """(event id, action) of the events of a channel, oldest first."""
+    key = {"RecoveryActionLogs": "ActionId", "RecoveryActionResults": "Id"}[channel]
+    return [(event["EventId"], event[key]) for event in server.events("--channel", channel)
+            if not event_ids or event["EventId"] in event_ids]
+
+
+@unittest.skipIf(why_not(), why_not())
+class RebootTest(unittest.TestCase):
+    def server(self, configuration, throttle=None):
+        server = Server(configuration, throttle, agent=AGENT)
+        server.run("systemctl", "enable", "salved")
+        return server
+
+    def test_a_service_that_stays_broken_goes_up_to_the_reboot_and_one_incident_tells_it_all(self):
+        with self.server(CHAIN) as server:
+            machine = server.machine
+            server.wait_for(lambda: server.health() == "HEALTHY", what="health at start")
+            first_boot = machine.boot_id
+            machine.install(b"not nginx's language", "/etc/nginx/nginx.conf")
+            server.kill("nginx")
+            machine.wait_reboot(timeout=90)
+            self.assertNotEqual(machine.boot_id, first_boot)
+
+            server.wait_for(lambda: (2051, "RebootServer") in actions(server, "RecoveryActionLogs"),
+                            timeout=60, what="the refusal of a second reboot")
+            self.assertEqual(actions(server, "RecoveryActionLogs", 2050),
+                             [(2050, "RestartService"), (2050, "RunCommand"), (2050, "RebootServer")])
+            self.assertEqual(actions(server, "RecoveryActionResults"),
+                             [(500, "RestartService"), (502, "RestartService"),
+                              (500, "RunCommand"), (501, "RunCommand"),
+                              (500, "RebootServer"), (501, "RebootServer")])
+            ended = server.events("--channel", "RecoveryActionResults")[-1]
+            self.assertEqual(ended["Context"], "the server has booted")
+            refusal = [event for event in server.events("--channel", "RecoveryActionLogs")
+                       if event["ActionId"] == "RebootServer"][-1]
+            self.assertIn("LocalMinimumMinutes", refusal["ExceptionMessage"])
+            retry = re.search(r'TimeToRetryAfter="([^"]+)"', refusal["LocalThrottleResult"])[1]
+            # The day's limit of one holds longer than the twelve hours, by the same end.
+            self.assertIn('ChecksFailed="LocalMinimumMinutes, LocalMaxInDay"',
+                          refusal["LocalThrottleResult"])
+            self.assertAlmostEqual(parse_time(retry) - parse_time(ended["EndTime"]), 24 * 3600,
+                                   delta=2)
+
+            # One incident, from the first failing look to the refusal after the boot.
+            incidents = {event["IncidentId"] for channel in
+                         ("RecoveryActionLogs", "RecoveryActionResults")
+                         for event in server.events("--channel", channel)}
+            self.assertEqual(len(incidents), 1, incidents)
+            story = server.ctl("explain", incidents.pop()).stdout
+            for word in ("RestartService", "RunCommand", "RebootServer", "refused"):
+                self.assertIn(word, story)
+            # What outlived the reboot: the file of the second rung, and the count of a hand.
+            self.assertEqual(server.ctl("action", "run", "Web/Reboot", check=False).returncode, 6)
+            self.assertEqual(
+                server.ctl("action", "run", "Web/Reboot", "--dry-run", check=False).returncode, 6)
+            self.assertEqual(machine.boots, 2)
+
+    def test_a_service_that_the_first_rung_healed_never_sees_the_second(self):
+        with self.server(SHORT, policy()) as server:
+            server.wait_for(lambda: server.health() == "HEALTHY", what="health at start")
+            for _ in range(2):
+                healed = server.event_ids("Monitoring").count(1)
+                server.kill("nginx")
+                server.wait_for(lambda: server.event_ids("Monitoring").count(1) > healed,
+                                what="healthy again")
+            time.sleep(3)
+            self.assertNotIn("RebootServer", {action for _, action in
+                                              actions(server, "RecoveryActionLogs")})
+            self.assertEqual(server.machine.boots, 1)
+
+    def test_what_a_person_stops_and_a_reboot_by_hand_are_not_fought(self):
+        with self.server(SHORT, policy()) as server:
+            server.wait_for(lambda: server.health() == "HEALTHY", what="health at start")
+            server.run("systemctl", "stop", "nginx")
+            server.wait_for(lambda: "UNRECOVERABLE" in {event["To"] for event in server.events(
+                "--channel", "MonitorResult")}, what="the last state")
+            server.wait_for(lambda: any(event["Name"] == "Reboot" and "stopped on purpose" in
+                                        event["Reason"] for event in
+                                        server.events("--channel", "ResponderResult")),
+                            what="the reason of the last rung")
+            self.assertEqual(server.event_ids("RecoveryActionLogs"), [])
+            server.run("systemctl", "start", "nginx")
+            server.wait_for(lambda: server.health() == "HEALTHY", what="health again")
+
+            server.run("systemctl", "reboot", check=False)
+            server.machine.wait_reboot(timeout=90)
+            server.wait_for(lambda: server.health() == "HEALTHY", timeout=60, what="health")
+            self.assertEqual(server.event_ids("RecoveryActionLogs"), [])
+            self.assertEqual(server.machine.boots, 2)
+
+    def test_what_inhibits_a_shutdown_is_named_and_only_force_goes_on(self):
+        with self.server(BY_HAND, policy(action="RebootServer")) as server:
+            server.wait_for(lambda: server.health() == "HEALTHY", what="health at start")
+            machine = server.machine
+            holder = machine.popen(["systemd-inhibit", "--what=shutdown", "--mode=block",
+                                    "--who=upgrade", "--why=half done", "sleep", "300"])
+            server.wait_for(lambda: "half done" in server.run("systemd-inhibit", "--list").stdout,
+                            what="the inhibitor")
+            dry = server.ctl("action", "run", "Web/Reboot", "--dry-run", check=False)
+            self.assertEqual(dry.returncode, 0, dry.stderr)
+            self.assertIn("would run now", dry.stdout)
+            self.assertIn("unless something inhibits a shutdown", dry.stdout)
+            refused = server.ctl("action", "run", "Web/Reboot", check=False)
+            self.assertEqual(refused.returncode, 1, refused.stdout + refused.stderr)
+            self.assertRegex(refused.stdout, r"a reboot is inhibited by upgrade \(half done, pid \d+\)")
+            self.assertEqual(actions(server, "RecoveryActionResults"),
+                             [(500, "RebootServer"), (502, "RebootServer")])
+            self.assertEqual(machine.boots, 1)
+
+            # Nobody may be left to hear the answer.
+            run = machine.popen(["salvectl", "action", "run", "Web/Force"],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            machine.wait_reboot(timeout=90)
+            run.wait(timeout=30)
+            holder.wait(timeout=30)
+            server.wait_for(lambda: (501, "RebootServer") in
+                            actions(server, "RecoveryActionResults"), timeout=60,
+                            what="the end of the reboot")
+            self.assertEqual(machine.boots, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
