@@ -27,8 +27,12 @@ std::optional<std::string> Engine::WhyNotNow(const MonitorItem& item, size_t ind
 // What one responder of the monitor leaves alone, a service that a person stopped say, the next
 // rung does not answer with something stronger.
 Readiness Engine::ReadinessOf(const MonitorItem& item, size_t index) const {
-  Readiness own = item.responders[index].action->Check();
-  if (own.kind != Readiness::Kind::kReady) return own;
+  const ResponderItem& responder = item.responders[index];
+  Readiness own = responder.action->Check();
+  // A vote on a component fights nobody: what was stopped on purpose serves no one either.
+  const bool only_votes =
+      responder.definition.config.has_take_offline() || !responder.action->is_throttled();
+  if (own.kind != Readiness::Kind::kReady || only_votes) return own;
   for (const ResponderItem& other : item.responders) {
     Readiness readiness = other.action->Check();
     if (readiness.kind == Readiness::Kind::kLeave) return readiness;

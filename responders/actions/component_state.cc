@@ -24,11 +24,20 @@ ActionResult ResultOf(const absl::Status& status, std::string context) {
 
 class TakeOfflineAction final : public Action {
  public:
-  TakeOfflineAction(std::string component, absl::Duration duration, ComponentVotes* votes)
-      : component_(std::move(component)), duration_(duration), votes_(votes) {}
+  TakeOfflineAction(std::string component, absl::Duration duration,
+                    const ActionEnvironment& environment)
+      : component_(std::move(component)),
+        duration_(duration),
+        votes_(environment.components),
+        services_(environment.services) {}
 
   std::string id() const override { return "TakeOffline"; }
   std::string resource() const override { return component_; }
+  // What looks sick while all is being stopped says nothing of the time after.
+  Readiness Check() const override {
+    if (services_.IsStopping()) return {Readiness::Kind::kWait, "the system is stopping"};
+    return {};
+  }
   void AskedBy(const std::string& requester, const std::string& reason) override {
     requester_ = requester;
     reason_ = reason;
@@ -53,6 +62,7 @@ class TakeOfflineAction final : public Action {
   const std::string component_;
   const absl::Duration duration_;
   ComponentVotes* const votes_;
+  ServiceManager& services_;
   std::string requester_;
   std::string reason_;
 };
@@ -121,7 +131,7 @@ std::unique_ptr<Action> NewTakeOffline(const config::TakeOffline& config,
                                        const ActionEnvironment& environment) {
   return std::make_unique<TakeOfflineAction>(
       config.component(), ParseDuration(config.duration()).value_or(absl::InfiniteDuration()),
-      environment.components);
+      environment);
 }
 
 std::unique_ptr<Action> NewBringOnline(const config::BringOnline& config,

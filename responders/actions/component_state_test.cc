@@ -62,6 +62,13 @@ TEST_F(ComponentStateTest, TakeOfflineVotesInTheNameOfWhoAsked) {
   EXPECT_EQ(vote.duration, absl::InfiniteDuration());
 }
 
+TEST_F(ComponentStateTest, TakeOfflineWaitsWhileTheSystemStops) {
+  const auto action = Offline("web");
+  EXPECT_EQ(action->Check().kind, Readiness::Kind::kReady);
+  services_.SetStopping(true);
+  EXPECT_EQ(action->Check().kind, Readiness::Kind::kWait);
+}
+
 TEST_F(ComponentStateTest, AVoteMayEndByItself) {
   const auto action = Offline("web", "10m");
   EXPECT_EQ(action->Plan(), "votes the component web out of service, for 10m");

@@ -46,7 +46,7 @@ health_set {
 }
 """
 
-AGENT = 'boot_grace: "1s"'
+AGENT = 'boot_grace: "3s"'
 
 
 def actions(server, channel, *event_ids):
