@@ -117,6 +117,17 @@ void CheckCoordinator(const config::Agent& agent, ItemFaults& faults) {
   }
 }
 
+// A floor that counts nobody would be none.
+void CheckHealthFloor(const config::Agent& agent, ItemFaults& faults) {
+  if (agent.min_healthy_percent() == 0 ||
+      (!agent.group().empty() && agent.coordinator().has_etcd())) {
+    return;
+  }
+  faults.Add("min_healthy_percent",
+             "needs a group and a coordinator that its servers share: nobody else's health is "
+             "known here, and a floor that counts nobody would be none");
+}
+
 std::vector<std::string> ChannelNames() {
   const auto* type = v1::Channel_descriptor();
   std::vector<std::string> names;
@@ -185,6 +196,7 @@ AgentDefinition ReadAgent(config::Agent agent, const Place& place, const std::st
     faults.Add("exec_user", absl::StrCat(Quoted(agent.exec_user()), " is no name of a user"));
   }
   CheckCoordinator(agent, faults);
+  CheckHealthFloor(agent, faults);
   CheckExports(agent.channels(), faults);
   CheckDestinations(agent, faults);
   CheckComponents(agent, faults);

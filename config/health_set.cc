@@ -108,6 +108,7 @@ class HealthSetReader::SetReader {
     definition.name = set_.name();
     definition.group = set_.group();
     definition.enabled = !set_.has_enabled() || set_.enabled();
+    definition.depends_on.assign(set_.depends_on().begin(), set_.depends_on().end());
     if (faults_.any()) return definition;
     if (!set_.has_for_each()) ReadItems("", definition);
     for (const std::string& target : set_.for_each().value()) ReadItems(target, definition);

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "config/agent.h"
+#include "config/dependencies.h"
 #include "config/errors.h"
 #include "config/health_set.h"
 #include "config/schema.h"
@@ -46,13 +47,17 @@ absl::StatusOr<Configuration> ParseConfiguration(ConfigurationSource source,
   configuration.agent =
       ReadAgent(ToTyped<config::Agent>(*agent), agent->root(), options.host_name, errors);
   HealthSetReader reader(options.checks, configuration.agent.config, errors);
+  std::vector<DeclaredDependencies> declared;
   for (const std::unique_ptr<TextFile>& file : files) {
     const auto sets = ToTyped<config::HealthSetFile>(*file);
     for (int i = 0; i < sets.health_set_size(); ++i) {
-      configuration.health_sets.push_back(
-          reader.Read(sets.health_set(i), file->root().In("health_set", i)));
+      const Place place = file->root().In("health_set", i);
+      configuration.health_sets.push_back(reader.Read(sets.health_set(i), place));
+      const HealthSetDefinition& set = configuration.health_sets.back();
+      declared.push_back({set.name, set.depends_on, place});
     }
   }
+  CheckDependencies(declared, errors);
   // Names of monitors are known only when nothing else is wrong.
   if (errors.empty()) reader.CheckTogether(configuration.health_sets);
   RETURN_IF_ERROR(errors.ToStatus());
