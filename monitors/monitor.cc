@@ -110,6 +110,7 @@ Monitor::Transitions Monitor::Observe(Instant now, absl::Time wall, const std::s
   }
   source->seen = true;
   const Sign sign = source->rule->Judge(observation);
+  source->bad = sign == Sign::kBad;
   if (sign == Sign::kBad) {
     last_error_ = observation.error;
     if (alert_) KeepEvidence(record_id);
@@ -423,6 +424,8 @@ MonitorStatus Monitor::Status(Instant now) const {
   status.bad_looks = bad_looks_;
   status.held = held_;
   status.suppressed = suppressed_;
+  status.doubtful =
+      std::any_of(sources_.begin(), sources_.end(), [](const Source& s) { return s.bad; });
   if (alert_) status.in_state = std::max(Age(now) - state_age_, absl::ZeroDuration());
   if (state_ == config::UNAVAILABLE) status.in_state = now - unavailable_since_;
   if (incident_open_) status.incident_id = incident_id_;

@@ -76,6 +76,7 @@ struct MonitorStatus {
   uint64_t bad_looks = 0;  // Bad looks counted in the life of this monitor.
   bool held = false;
   bool suppressed = false;
+  bool doubtful = false;  // The last look of a probe that saw something was bad.
   // Age of the state on the alert's own timeline, which stands still at times; of UNAVAILABLE since
   // it was entered, or the last hold.
   absl::Duration in_state = absl::ZeroDuration();
@@ -137,6 +138,7 @@ class Monitor {
     std::deque<bool> rejected;  // The last 10 looks.
     int rejected_in_a_row = 0;
     bool seen = false;  // Has had a look that saw something.
+    bool bad = false;   // The last of these was bad.
     // Its rule has held, and it has not been seen well since: what makes the alert.
     bool fires = false;
     bool good_since = false;  // A good look since it fires, or the evidence starts anew.

@@ -161,6 +161,18 @@ TEST(TimelineTest, SuppressingTwiceIsSuppressingOnce) {
   EXPECT_TRUE(monitor.status().fresh);
 }
 
+TEST(TimelineTest, IsDoubtfulWhileTheLastLookThatSawSomethingWasBad) {
+  WatchedMonitor monitor;
+  EXPECT_FALSE(monitor.status().doubtful);
+  monitor.Bad();
+  EXPECT_TRUE(monitor.status().doubtful);
+  EXPECT_FALSE(monitor.status().alert);
+  monitor.Blind();
+  EXPECT_TRUE(monitor.status().doubtful);
+  monitor.Good();
+  EXPECT_FALSE(monitor.status().doubtful);
+}
+
 TEST(TimelineTest, AHoldStartsItAnewInTheSameIncident) {
   WatchedMonitor monitor = Alerting();
   monitor.Wait(absl::Seconds(70));

@@ -67,7 +67,8 @@ class Action {
   // no shorter. Zero: nothing is known.
   virtual absl::Duration Needs() const { return absl::ZeroDuration(); }
 
-  // Whether it takes something from its users while it runs.
+  // Whether it takes something from its users while it runs: the guards keep such an action from
+  // starting while a dependency is unhealthy or too few servers of the group are healthy.
   virtual bool is_disruptive() const { return true; }
   // Whether it only tells somebody: it waits for nobody and nobody for it.
   virtual bool is_notification() const { return false; }

@@ -16,8 +16,8 @@ ResponderChain::ResponderChain(std::vector<ResponderDefinition> responders) {
 bool ResponderChain::Applies(const Link& link, const MonitorStatus& monitor) const {
   // Could not look is not sick: there need be no alert.
   const bool has_reason = monitor.alert || monitor.state == config::UNAVAILABLE;
-  return has_reason && monitor.state == link.definition.on && monitor.fresh && !monitor.held &&
-         !monitor.suppressed;
+  return has_reason && monitor.state == link.definition.on && monitor.fresh &&
+         (!monitor.held || link.goes_on) && !monitor.suppressed;
 }
 
 bool ResponderChain::IsActing() const {
@@ -60,7 +60,7 @@ std::optional<std::string> ResponderChain::WhyNot(size_t i, const MonitorStatus&
     return absl::StrCat("the monitor is ", config::HealthState_Name(monitor.state), ", not ",
                         config::HealthState_Name(link.definition.on));
   }
-  if (monitor.held) return "the monitor is held";
+  if (monitor.held && !link.goes_on) return "the monitor is held";
   if (monitor.suppressed) return "an action on the resource runs or settles";
   if (monitor.clearing) return "the monitor's rule holds no longer";
   if (!monitor.fresh) return "no failed look since the last action or hold";

@@ -62,6 +62,10 @@ class ResponderChain {
   // What blocked them has ended, or the limits have changed: who waits for a refusal asks again.
   void WakeRefused();
 
+  // Whether responder `i` goes on while its monitor is held: a hold need not be for every action.
+  void SetGoesOn(size_t i, bool goes_on) { links_[i].goes_on = goes_on; }
+  bool goes_on(size_t i) const { return links_[i].goes_on; }
+
   // Follows the monitor: another incident begins with clean counts and without waiting for a
   // retry; what a refusal said still holds. Returns true if it is another one.
   bool FollowIncident(const std::string& incident_id);
@@ -78,6 +82,7 @@ class ResponderChain {
     ResponderDefinition definition;
     Phase phase = Phase::kIdle;
     Instant not_before;
+    bool goes_on = false;  // Held or not.
     bool refused = false;  // `not_before` comes from a refusal.
     int ineffective = 0;
     std::string attempt_id;

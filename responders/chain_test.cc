@@ -147,6 +147,22 @@ TEST(ResponderChainTest, SaysWhyNotInASentence) {
   EXPECT_EQ(chain.WhyNot(0, In(config::DEGRADED, absl::Seconds(10))), std::nullopt);
 }
 
+TEST(ResponderChainTest, WhatGoesOnWhileTheMonitorIsHeldAsksAndTheOthersDoNot) {
+  ResponderChain chain({Responder("restart"), Responder("escalate")});
+  MonitorStatus held = In(config::DEGRADED);
+  held.held = true;
+  EXPECT_EQ(chain.Next(held, kNow), std::nullopt);
+  chain.SetGoesOn(1, true);
+  EXPECT_EQ(chain.Next(held, kNow), 1u);
+  EXPECT_EQ(chain.WhyNot(1, held), std::nullopt);
+  EXPECT_EQ(chain.WhyNot(0, held), "the monitor is held");
+  held.fresh = false;
+  EXPECT_EQ(chain.Next(held, kNow), std::nullopt);
+  chain.SetGoesOn(1, false);
+  held.fresh = true;
+  EXPECT_EQ(chain.Next(held, kNow), std::nullopt);
+}
+
 TEST(ResponderChainTest, ActsInTheOrderWrittenOneAtATime) {
   ResponderChain chain({Responder("first"), Responder("second")});
   const MonitorStatus status = In(config::DEGRADED);
