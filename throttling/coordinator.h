@@ -62,6 +62,12 @@ struct GroupMember {
   absl::Time seen;  // When it registered or was last seen; by the coordinator's clock.
 };
 
+// How the group fares.
+struct GroupHealth {
+  int servers = 0;         // Of the group, as ListServers.
+  int healthy_others = 0;  // Of them those that are alive and said that they are healthy; not this.
+};
+
 class Coordinator {
  public:
   virtual ~Coordinator() = default;
@@ -83,6 +89,12 @@ class Coordinator {
   // names; kFailedPrecondition: it is alive.
   virtual void ForgetServer(const std::string& name,
                             absl::AnyInvocable<void(absl::Status)> done) = 0;
+
+  // Says whether this server is healthy, for as long as it is alive, and then counts the group's:
+  // whoever says and counts later sees it. It is said again until it is known, whatever `done`
+  // gets. Errors of `done`: as ListServers; kFailedPrecondition also: the group has no servers.
+  virtual void ReportHealth(bool healthy,
+                            absl::AnyInvocable<void(absl::StatusOr<GroupHealth>)> done) = 0;
 
   // At a clean stop: from now on this server is not alive for the group, and asks nothing more.
   // Calls `done` once, on the loop, never inside this call, at the latest a second later.

@@ -162,6 +162,17 @@ class EtcdCoordinator final : public Coordinator {
     });
   }
 
+  void ReportHealth(bool healthy,
+                    absl::AnyInvocable<void(absl::StatusOr<GroupHealth>)> done) override {
+    healthy_ = healthy;
+    is_health_told_ = false;
+    if (registered_) return SendHealth(std::move(done));
+    Post([this, done = std::move(done)]() mutable {
+      done(absl::UnavailableError(
+          absl::StrCat("the group ", options_.group, " can't be asked: ", health_.message())));
+    });
+  }
+
   // The lease itself lapses by itself: what still runs keeps its marks until then, as after a
   // crash.
   void Leave(std::function<void()> done) override {
@@ -352,6 +363,8 @@ class EtcdCoordinator final : public Coordinator {
     registered_ = status.ok();
     if (status.ok()) {
       SetHealth(absl::OkStatus());
+      is_health_told_ = false;  // What was told went with the lease before.
+      TellHealth();
       if (!std::exchange(swept_, true)) Sweep();
     } else {
       SetHealth(status);
@@ -373,6 +386,7 @@ class EtcdCoordinator final : public Coordinator {
       if (absl::IsNotFound(status)) return Register();
       SetHealth(status);
       if (status.ok()) DoDuties();
+      if (status.ok()) TellHealth();
     });
   }
 
@@ -385,6 +399,46 @@ class EtcdCoordinator final : public Coordinator {
                       member_lease_ = 0;
                       Register();
                     });
+  }
+
+  // Whether this server is healthy goes with its liveness. Said again with the next sign of life
+  // when it did not arrive, or when another word of it may have arrived after it.
+  void TellHealth() {
+    if (healthy_.has_value() && !is_health_told_) {
+      SendHealth([](const absl::StatusOr<GroupHealth>&) {});
+    }
+  }
+  void SendHealth(absl::AnyInvocable<void(absl::StatusOr<GroupHealth>)> done) {
+    const bool healthy = *healthy_;
+    TxnRequest txn;
+    CompareKey(txn, Compare::LEASE, keys_.alive(options_.server)).set_lease(lease_);
+    if (healthy) {
+      Put(*txn.add_success(), keys_.healthy(options_.server), "", lease_);
+    } else {
+      Delete(*txn.add_success(), keys_.healthy(options_.server));
+    }
+    CountPrefix(*txn.add_success(), keys_.servers());
+    CountPrefix(*txn.add_success(), keys_.healthies());
+    ++healths_on_their_way_;
+    etcd_.Txn(std::move(txn), Deadline(),
+              [this, alive = Alive(), healthy,
+               done = std::move(done)](absl::StatusOr<EtcdTxn> answer) mutable {
+                if (alive.expired()) return;
+                const bool alone = --healths_on_their_way_ == 0;
+                if (!answer.ok()) return done(answer.status());
+                if (!answer->response.succeeded()) {
+                  Register();
+                  return done(absl::UnavailableError("the registration was lost"));
+                }
+                is_health_told_ = alone && !answer->repeated && healthy_ == healthy;
+                const auto count = [&](int op) {
+                  return static_cast<int>(RangeOf(*answer, op).count());
+                };
+                const GroupHealth health = {count(1), count(2) - (healthy ? 1 : 0)};
+                if (health.servers > 0) return done(health);
+                done(absl::FailedPreconditionError(
+                    absl::StrCat("the group ", options_.group, " has no servers")));
+              });
   }
 
   // etcd counts by walking over the keys: a large group is counted seldom, a small one with
@@ -977,6 +1031,9 @@ class EtcdCoordinator final : public Coordinator {
   bool registered_ = false;
   bool left_ = false;
   bool swept_ = false;
+  std::optional<bool> healthy_;  // This server, as it was reported; unset: not yet.
+  bool is_health_told_ = false;
+  int healths_on_their_way_ = 0;
   Waiting timed_, ready_;  // Questions, each with a deadline of its own.
   absl::Status health_;
   int servers_in_group_ = 0;

@@ -764,5 +764,84 @@ TEST_F(EtcdCoordinatorTest, NoFaultEverBreaksALimit) {
   }
 }
 
+// -------------------------------------------------------------------------------------------------
+// Health.
+
+class EtcdHealthTest : public EtcdCoordinatorTest {
+ protected:
+  absl::StatusOr<GroupHealth> Say(Server& server, bool healthy) {
+    auto answer = std::make_shared<std::optional<absl::StatusOr<GroupHealth>>>();
+    server.coordinator->ReportHealth(
+        healthy, [answer](absl::StatusOr<GroupHealth> health) { *answer = std::move(health); });
+    EXPECT_FALSE(answer->has_value()) << "answered inside the call";
+    loop_.RunFor(absl::Milliseconds(2100));
+    EXPECT_TRUE(answer->has_value());
+    return answer->value_or(absl::InternalError("no answer"));
+  }
+};
+
+TEST_F(EtcdHealthTest, CountsTheOthersThatSaidSoAndNotTheAsker) {
+  Server& one = Start("web-1");
+  Server& two = Start("web-2");
+  Start("web-3");  // Says nothing: it is not known to be healthy.
+  EXPECT_EQ(Say(one, true)->healthy_others, 0);
+  EXPECT_EQ(Say(two, true)->healthy_others, 1);
+  EXPECT_EQ(Say(one, false)->healthy_others, 1);
+  const GroupHealth seen = *Say(two, true);
+  EXPECT_EQ(seen.healthy_others, 0);
+  EXPECT_EQ(seen.servers, 3);
+}
+
+TEST_F(EtcdHealthTest, WhoDiesIsNotHealthyWhenItsLeaseHasLapsed) {
+  Server& one = Start("web-1");
+  Server& two = Start("web-2");
+  ASSERT_TRUE(Say(two, true).ok());
+  EXPECT_EQ(Say(one, false)->healthy_others, 1);
+  Crash(two);
+  loop_.RunFor(absl::Seconds(61));
+  const GroupHealth seen = *Say(one, false);
+  EXPECT_EQ(seen.healthy_others, 0);
+  EXPECT_EQ(seen.servers, 2);  // It counts still.
+}
+
+TEST_F(EtcdHealthTest, IsSaidAgainWithANewRegistration) {
+  Server& one = Start("web-1");
+  Server& two = Start("web-2");
+  ASSERT_TRUE(Say(two, true).ok());
+  etcd_.RevokeAllLeases();
+  loop_.RunFor(absl::Minutes(1));
+  const absl::StatusOr<GroupHealth> seen = Say(one, false);
+  ASSERT_TRUE(seen.ok()) << seen.status();
+  EXPECT_EQ(seen->healthy_others, 1);
+}
+
+TEST_F(EtcdHealthTest, WhatDidNotArriveIsSaidAgain) {
+  Server& one = Start("web-1");
+  Server& two = Start("web-2");
+  ASSERT_TRUE(Say(two, true).ok());
+  etcd_.down = true;
+  EXPECT_FALSE(Say(two, false).ok());
+  etcd_.down = false;
+  loop_.RunFor(absl::Seconds(30));  // Less than its lease, more than its sign of life.
+  EXPECT_EQ(Say(one, false)->healthy_others, 0);
+}
+
+TEST_F(EtcdHealthTest, WithoutEtcdThereIsNoAnswer) {
+  etcd_.down = true;
+  Server& one = Start("web-1");
+  EXPECT_EQ(Say(one, true).status().code(), absl::StatusCode::kUnavailable);
+  etcd_.down = false;
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_TRUE(Say(one, true).ok());
+  etcd_.down = true;
+  EXPECT_EQ(Say(one, true).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(EtcdHealthTest, AGroupWithoutServersIsAnErrorAndNoCount) {
+  Server& one = Start("web-1");
+  for (const std::string& key : Keys("servers/")) etcd_.kvs.erase(key);
+  EXPECT_EQ(Say(one, true).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 }  // namespace
 }  // namespace salve

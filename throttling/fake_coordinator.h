@@ -21,6 +21,8 @@ class FakeCoordinator final : public Coordinator {
   int checks = 0;
   std::vector<GroupMember> members;
   Freed freed;
+  absl::StatusOr<GroupHealth> health = GroupHealth{.servers = 1, .healthy_others = 0};
+  std::vector<bool> reported;  // What this server said of its health.
 
   void Reserve(const GroupRequest& request, GroupDone done) override {
     if (verdict.passed) reserved.push_back(request.attempt.id);
@@ -38,6 +40,12 @@ class FakeCoordinator final : public Coordinator {
   void ForgetServer(const std::string& name, absl::AnyInvocable<void(absl::Status)> done) override {
     std::erase_if(members, [&](const GroupMember& member) { return member.name == name; });
     loop_.Post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
+  }
+  void ReportHealth(bool healthy,
+                    absl::AnyInvocable<void(absl::StatusOr<GroupHealth>)> done) override {
+    reported.push_back(healthy);
+    loop_.CallAfter(answer_after,
+                    [done = std::move(done), health = health]() mutable { done(health); });
   }
   void Leave(std::function<void()> done) override { loop_.Post(std::move(done)); }
   void OnFreed(Freed listener) override { freed = std::move(listener); }

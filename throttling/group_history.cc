@@ -82,6 +82,10 @@ std::string GroupKeys::server(absl::string_view name) const {
 std::string GroupKeys::alive(absl::string_view name) const {
   return absl::StrCat(alives(), EscapeKeyPart(name));
 }
+
+std::string GroupKeys::healthy(absl::string_view name) const {
+  return absl::StrCat(healthies(), EscapeKeyPart(name));
+}
 std::string GroupKeys::versions(int protocol) const {
   return absl::StrCat(root_, "version/", protocol, "/");
 }

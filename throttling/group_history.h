@@ -36,8 +36,11 @@ class GroupKeys {
   std::string running(RecoveryAction action, absl::string_view resource) const;
   std::string youngest(RecoveryAction action, absl::string_view resource) const;  // One key.
 
+  std::string healthy(absl::string_view name) const;  // …/healthy/NAME
+
   std::string servers() const { return root_ + "servers/"; }
   std::string alives() const { return root_ + "alive/"; }
+  std::string healthies() const { return root_ + "healthy/"; }
   std::string versions(int protocol) const;
   std::string all_running() const { return root_ + "running/"; }
 

@@ -300,6 +300,7 @@ TEST(GroupKeysTest, AreReadableAndKeepNamesApart) {
             "/salve/groups/web/attempts/RestartService/nginx.service/");
   EXPECT_EQ(keys.running(RecoveryAction::kRunCommand, "/usr/bin/a b"),
             "/salve/groups/web/running/RunCommand/%2Fusr%2Fbin%2Fa%20b/");
+  EXPECT_EQ(keys.healthy("a/b"), "/salve/groups/web/healthy/a%2Fb");
   EXPECT_EQ(keys.youngest(RecoveryAction::kRebootServer, "web1"),
             "/salve/groups/web/youngest/RebootServer/*");
   EXPECT_EQ(keys.attempts(RecoveryAction::kRebootServer, "web1"),

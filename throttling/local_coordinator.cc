@@ -32,6 +32,9 @@ class LocalCoordinator final : public Coordinator {
   void ForgetServer(const std::string&, absl::AnyInvocable<void(absl::Status)> done) override {
     loop_.Post([done = std::move(done)]() mutable { done(NoGroup()); });
   }
+  void ReportHealth(bool, absl::AnyInvocable<void(absl::StatusOr<GroupHealth>)> done) override {
+    loop_.Post([done = std::move(done)]() mutable { done(NoGroup()); });
+  }
   void Leave(std::function<void()> done) override { loop_.Post(std::move(done)); }
   void OnFreed(Freed) override {}
   absl::Status Health() const override { return absl::OkStatus(); }

@@ -88,5 +88,14 @@ TEST_F(LocalCoordinatorTest, AnOwnRunningAttemptCountsButIsNotTheGroupsProgress)
   EXPECT_FALSE(verdict.recovery_in_progress);
 }
 
+TEST_F(LocalCoordinatorTest, HasNoGroupWhoseHealthCouldBeCounted) {
+  absl::StatusCode code = absl::StatusCode::kOk;
+  coordinator_->ReportHealth(
+      true, [&](absl::StatusOr<GroupHealth> health) { code = health.status().code(); });
+  EXPECT_EQ(code, absl::StatusCode::kOk);  // Never inside the call.
+  loop_->RunPending();
+  EXPECT_EQ(code, absl::StatusCode::kFailedPrecondition);
+}
+
 }  // namespace
 }  // namespace salve
