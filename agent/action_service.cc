@@ -27,6 +27,15 @@ class ActionService final : public v1::ActionService::Service {
       return parts.engine.Actions(asked);
     });
   }
+  grpc::Status Pause(grpc::ServerContext* context, const v1::PauseRequest* request,
+                     v1::PauseResponse* response) override {
+    v1::PauseRequest asked = *request;
+    asked.set_user(shared_.Who(*context, request->user()));
+    return AskInto<v1::PauseResponse>(shared_, *context, kAnswerTime, response,
+                                      [asked](const ApiParts& parts, auto reply) {
+                                        parts.engine.PauseActions(asked, std::move(reply));
+                                      });
+  }
 
  private:
   ApiShared& shared_;

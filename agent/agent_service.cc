@@ -44,6 +44,15 @@ class AgentService final : public v1::AgentService::Service {
                     return config;
                   });
   }
+  grpc::Status Maintenance(grpc::ServerContext* context, const v1::MaintenanceRequest* request,
+                           v1::MaintenanceResponse* response) override {
+    v1::MaintenanceRequest asked = *request;
+    asked.set_user(shared_.Who(*context, request->user()));
+    return AskInto<v1::MaintenanceResponse>(shared_, *context, kAnswerTime, response,
+                                            [asked](const ApiParts& parts, auto reply) {
+                                              parts.engine.Maintain(asked, std::move(reply));
+                                            });
+  }
 
  private:
   ApiShared& shared_;

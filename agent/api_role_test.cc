@@ -45,7 +45,8 @@ TEST(ApiRoleTest, OnlyWhatChangesNothingIsForViewers) {
     }
   }
   EXPECT_EQ(more, (std::set<std::string>{
-                      "ActionService/Run operator", "AgentService/Reload admin",
+                      "ActionService/Pause operator", "ActionService/Run operator",
+                      "AgentService/Maintenance operator", "AgentService/Reload admin",
                       "ComponentService/Vote operator", "HealthService/Notify operator",
                       "HealthService/RunProbe operator", "HealthService/SetMonitorState operator",
                       "OverrideService/Add admin", "OverrideService/Remove admin",

@@ -27,6 +27,7 @@
 #include "agent/exec_users.h"
 #include "agent/group.h"
 #include "agent/overrides.h"
+#include "agent/pause_files.h"
 #include "agent/ready_server.h"
 #include "agent/remote_access.h"
 #include "agent/state_store.h"
@@ -209,6 +210,7 @@ class Daemon {
     BuildEngine(boot_id);
     Announce();
     LoadOverrides();
+    LoadPauseFiles();
     engine_->Reconcile();
     components_->Configure(configuration.agent.config.component());
     RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
@@ -332,6 +334,7 @@ class Daemon {
         .ledger = *ledger_,
         .gate = *gate_,
         .coordinator = group_->coordinator(),
+        .group_pause = group_->pause(),
         .state = *state_,
         .components = components_.get(),
         .random = random_,
@@ -355,6 +358,20 @@ class Daemon {
     overrides_ = std::make_unique<Overrides>(Overrides::Parts{loop_, reloader_, *events_, *engine_},
                                              std::move(options));
     overrides_->Load();
+  }
+
+  // Before anything can act.
+  void LoadPauseFiles() {
+    std::vector<std::string> paths = {absl::StrCat(options_.config_dir, "/", kPauseFileName),
+                                      absl::StrCat(options_.state_dir, "/", kPauseFileName)};
+    pause_files_ = std::make_unique<PauseFiles>(
+        loop_, reloader_, std::move(paths), [this](std::map<std::string, Guard> files) {
+          for (const auto& [path, guard] : files) {
+            LogWarning(absl::StrCat("actions are paused by the file ", path));
+          }
+          engine_->SetPauseFiles(std::move(files));
+        });
+    pause_files_->Load();
   }
 
   // Says in the channel and the log what a person should know of this start.
@@ -512,6 +529,7 @@ class Daemon {
     remote_.reset();
     servers_.clear();
     overrides_.reset();
+    pause_files_.reset();
     ready_.reset();
     engine_.reset();
     components_.reset();
@@ -553,6 +571,7 @@ class Daemon {
   std::unique_ptr<ThreadWorker> evidence_worker_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Overrides> overrides_;
+  std::unique_ptr<PauseFiles> pause_files_;
   std::vector<std::unique_ptr<ApiServer>> servers_;
   std::unique_ptr<RemoteAccess> remote_;
   std::vector<std::string> warnings_;

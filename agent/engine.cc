@@ -44,6 +44,7 @@ Engine::Engine(EngineParts parts)
                                                     absl::Duration spread) {
     if (*alive) OnGroupFreed(action, resource, spread);
   });
+  RestoreGuards();
   last_wall_ = parts_.loop.clock().WallNow();
   last_boot_ = parts_.loop.Now();
   housekeeping_ = parts_.loop.CallAfter(kHousekeeping, [this] { Housekeep(); });
@@ -51,7 +52,8 @@ Engine::Engine(EngineParts parts)
 
 Engine::~Engine() {
   *alive_ = false;
-  for (TimerId timer : {stop_timer_, boot_grace_timer_, housekeeping_}) {
+  for (TimerId timer :
+       {stop_timer_, boot_grace_timer_, housekeeping_, guard_timer_, health_timer_}) {
     parts_.loop.CancelTimer(timer);
   }
   for (auto& [name, item] : monitors_) {
@@ -152,29 +154,26 @@ absl::Status Engine::TakeUp(Configuration configuration) {
           .push_back(item);
     }
     const auto old = monitors.find(name);
-    if (old != monitors.end() && old->second == item) {
-      if (in_boot_grace_) item->monitor->Hold(now, true);
-      continue;
-    }
+    if (old != monitors.end() && old->second == item) continue;
     monitors::MonitorRecord record;
     if (record.ParseFromString(parts_.state.Get("monitor/" + name))) {
       item->monitor->Restore(now, record, parts_.boot_id);
+      item->incident_id = item->monitor->Status(now).incident_id;
     }
     responders::ChainRecord chain;
     if (chain.ParseFromString(parts_.state.Get("chain/" + name))) {
       item->chain.Restore(chain, parts_.boot_id, /*acting=*/first);
     }
-    item->incident_id = item->monitor->Status(now).incident_id;
     if (!item->aside_record.ParseFromString(parts_.state.Get("aside/" + name))) {
       item->aside_record.Clear();
     }
-    if (in_boot_grace_) item->monitor->Hold(now, true);
     for (ResponderItem& responder : item->responders) {
       responder.action->Watch([this, weak = std::weak_ptr<MonitorItem>(item)] {
         if (MonitorPtr watched = weak.lock(); watched && !watched->retired) Consider(watched);
       });
     }
   }
+  TakeUpGuards();
   // A resource on which an action runs keeps its monitors suppressed, the new ones too.
   for (auto& [key, resource] : resources_) {
     if (resource.suppressors == 0) continue;
@@ -231,7 +230,7 @@ void Engine::LimitsChanged() {
 
 void Engine::ReleaseBootGrace() {
   in_boot_grace_ = false;
-  for (auto& [name, item] : monitors_) item->monitor->Hold(parts_.loop.Now(), false);
+  for (auto& [name, item] : monitors_) UpdateHolds(item);
   ConsiderAll();
 }
 
@@ -248,6 +247,7 @@ void Engine::OnLook(const ProbeDefinition& definition, const Look& look) {
   const bool tell = !thin || !succeeded || !last.succeeded;
   last.result = ResultProto(definition, look);
   last.succeeded = succeeded;
+  if (look.observation.outcome != Outcome::kRejected) last.seen = look.start;
 
   const auto found = monitors_of_probe_.find(name);
   const std::vector<MonitorPtr> items =
@@ -273,6 +273,7 @@ void Engine::OnLook(const ProbeDefinition& definition, const Look& look) {
     Consider(item);
   }
   for (const MonitorPtr& item : items) LookAtCombinationsOver(item);
+  OnDependencyLook(definition.health_set);
 }
 
 void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& transitions) {
@@ -316,7 +317,10 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
       TakeBackVotes(*item);
     }
   }
-  if (!transitions.empty()) Save(*item);
+  if (transitions.empty()) return;
+  Save(*item);
+  ReportHealthSoon();
+  OnDependencyLook(item->monitor->definition().health_set);
 }
 
 void Engine::Consider(const MonitorPtr& item) {
@@ -327,6 +331,12 @@ void Engine::Consider(const MonitorPtr& item) {
   if (!due.empty()) LookAtCombinationsOver(item);
   const Instant next_aside = ConsiderAsides(item);
   const MonitorStatus status = item->monitor->Status(now);
+  if (!status.alert) item->in_doubt_since.reset();
+  if (status.alert && !item->in_doubt_since.has_value()) {
+    item->in_doubt_since = now;
+    item->looks_asked_for.clear();
+  }
+  SayHeld(item, status);
   const std::optional<size_t> next = item->chain.Next(status, now);
   if (next.has_value() && !WaitsForEvidence(*item, *next)) TryResponder(item, *next);
   const Instant deadline = std::min({next_aside, item->monitor->NextTick(now),

@@ -16,6 +16,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/components.h"
+#include "agent/dependencies.h"
+#include "agent/guards.h"
 #include "agent/state_store.h"
 #include "api/salve.pb.h"
 #include "base/event_loop.h"
@@ -32,6 +34,7 @@
 #include "responders/chain.h"
 #include "responders/notice.h"
 #include "throttling/gate.h"
+#include "throttling/shared_text.h"
 
 namespace salve {
 
@@ -45,7 +48,8 @@ struct EngineParts {
   EventLog& events;
   Ledger& ledger;
   Gate& gate;
-  Coordinator& coordinator;  // The gate's.
+  Coordinator& coordinator;           // The gate's.
+  SharedText* group_pause = nullptr;  // The group's kill switch; null: there is no group.
   StateStore& state;
   Components* components = nullptr;  // May be none.
   RandomSource& random;
@@ -116,6 +120,17 @@ class Engine {
   absl::StatusOr<v1::SetMonitorStateResponse> SetMonitorState(
       const v1::SetMonitorStateRequest& request);
 
+  // Guards (engine_guards.cc). Answer when what they changed is on disk, and in the group's key.
+  // Errors (through `done`): kNotFound with the nearest names, kInvalidArgument: no reason or
+  // duration, or one out of range; kFailedPrecondition: there is no group; kUnavailable: it holds
+  // here and can't be written.
+  void Maintain(const v1::MaintenanceRequest& request,
+                std::function<void(absl::StatusOr<v1::MaintenanceResponse>)> done);
+  void PauseActions(const v1::PauseRequest& request,
+                    std::function<void(absl::StatusOr<v1::PauseResponse>)> done);
+  // The files that pause all actions now, by path.
+  void SetPauseFiles(std::map<std::string, Guard> files);
+
   // What people ask (engine_reports.cc). Errors: kNotFound with the nearest names.
   absl::StatusOr<v1::GetServerHealthResponse> Health(const std::string& health_set) const;
   absl::StatusOr<v1::ListProbesResponse> Probes(const v1::ListRequest& request) const;
@@ -177,8 +192,38 @@ class Engine {
   void ConsiderAll();
   void ReleaseBootGrace();
 
+  // Guards (engine_guards.cc): what holds the monitors, and why an action waits for a dependency.
+  void RestoreGuards();
+  void TakeUpGuards();
+  void OnGuardsChanged();
+  void ScheduleGuards();
+  void OnGuardTimer();
+  void TellEnded(const Guards::Ended& ended);
+  void OnGroupPause(const std::string& text);
+  void ReplaceGroupPause(const std::string& text, std::function<void(absl::Status)> done,
+                         int tries_left);
+  void SyncGuards(std::function<void(absl::Status)> done);
+  v1::MaintenanceResponse MaintenanceStatus() const;
+  v1::PauseResponse PauseStatus() const;
+  std::vector<Hold> HoldsOn(const MonitorItem& item) const;
+  void UpdateHolds(const MonitorPtr& item);
+  void SayHeld(const MonitorPtr& item, const MonitorStatus& status);
+  std::string WhyHeld(const MonitorItem& item, const Action& action) const;
+  void OnDependencyLook(const std::string& health_set);
+  std::string WhyDependencyHolds(const std::string& health_set) const;
+  std::string WhyDependencyWaits(const MonitorItem& item, size_t index) const;
+  std::string NotLookedAt(const MonitorItem& item, const MonitorItem& dependency) const;
+  void LookAtDependencies(const MonitorPtr& item);
+  void LookAtDependency(const MonitorPtr& item, const std::string& probe);
+  void ConsiderSoon();
+  bool IsHealthy() const;
+  void ReportHealthSoon();
+  void ReportHealth();
+  void AskAboveFloor(const MonitorPtr& item, size_t index, const std::string& key);
+
   // Acting.
   void TryResponder(const MonitorPtr& item, size_t index);
+  void AskGate(const MonitorPtr& item, size_t index, const std::string& key);
   void LookNow(const MonitorItem& item, std::function<void(const Look&)> done);
   void Observe(const MonitorPtr& item, size_t index);
   void OnAnswer(const MonitorPtr& item, size_t index, const std::string& key, GateAnswer answer);
@@ -299,11 +344,25 @@ class Engine {
   struct LastLook {
     v1::ProbeResultEvent result;
     bool succeeded = false;
+    std::optional<Instant> seen;  // When the last one that saw something began.
   };
   absl::flat_hash_map<std::string, LastLook> last_looks_;      // By the probe's full name.
   std::map<std::string, ProbeDefinition> probes_;              // By full name.
   absl::flat_hash_map<std::string, Resource> resources_;       // By lower-case resource.
   std::map<std::string, std::unique_ptr<Outlived>> outlived_;  // By attempt id.
+
+  Guards guards_;
+  Dependencies dependencies_;
+  std::map<std::string, std::vector<MonitorPtr>> monitors_of_set_;
+  // Why the dependencies of a health set hold it; absent: they don't.
+  std::map<std::string, std::string> dependency_holds_;
+  std::string boot_grace_why_;
+  std::optional<std::string> group_pause_text_;  // What the group's key holds, once that is known.
+  std::optional<bool> reported_healthy_;
+  std::string below_floor_;  // Why the last disruptive action was below the health floor.
+  bool considering_soon_ = false;
+  TimerId guard_timer_ = TimerId::kNone;
+  TimerId health_timer_ = TimerId::kNone;
 
   std::optional<Instant> first_look_;
   // What callbacks keep alive beyond a reload; their actions end with the engine.

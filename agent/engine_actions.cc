@@ -18,6 +18,8 @@ constexpr absl::Duration kBusyAgain = absl::Milliseconds(100);
 std::optional<std::string> Engine::WhyNotNow(const MonitorItem& item, size_t index) const {
   if (stopping_) return "the agent is stopping";
   if (item.retired) return "the configuration has changed";
+  if (std::string why = WhyHeld(item, *item.responders[index].action); !why.empty()) return why;
+  if (std::string why = WhyDependencyWaits(item, index); !why.empty()) return why;
   if (auto why = item.chain.WhyNot(index, item.monitor->Status(parts_.loop.Now()))) return why;
   const Readiness readiness = ReadinessOf(item, index);
   if (readiness.kind != Readiness::Kind::kReady) return readiness.reason;
@@ -64,7 +66,11 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
     item->chain.AskAgainAt(index, parts_.loop.Now() + responder.definition.retry_after);
     return Respond(item, index, 1, "its vote for offline stands");
   }
-  const Readiness readiness = ReadinessOf(*item, index);
+  Readiness readiness = ReadinessOf(*item, index);
+  if (std::string why = WhyDependencyWaits(*item, index); !why.empty()) {
+    readiness = {Readiness::Kind::kWait, std::move(why)};
+    LookAtDependencies(item);
+  }
   if (readiness.kind != Readiness::Kind::kReady) {
     // Told once, not at each step of what is awaited.
     if (responder.waits_for != readiness.kind) Respond(item, index, 1, readiness.reason);
@@ -89,6 +95,13 @@ void Engine::TryResponder(const MonitorPtr& item, size_t index) {
   }
   item->chain.Asked(index);
   Occupy(key);
+  if (responder.action->is_disruptive() && configuration_.agent.config.min_healthy_percent() > 0) {
+    return AskAboveFloor(item, index, key);
+  }
+  AskGate(item, index, key);
+}
+
+void Engine::AskGate(const MonitorPtr& item, size_t index, const std::string& key) {
   ActionRequest request = RequestOf(*item, index);
   request.still_wanted = [this, item, index] { return WhyNotNow(*item, index); };
   parts_.gate.Ask(std::move(request), [this, alive = alive_, item, index, key](GateAnswer answer) {
@@ -207,6 +220,9 @@ void Engine::Judge(const MonitorPtr& item, size_t index, const std::string& key)
   const bool effective =
       item->chain.IsEffective(index, item->monitor->Status(now)) || VoteStands(*item, index);
   Unsuppress(key);
+  // Before the next attempt its dependencies are looked at once more.
+  item->in_doubt_since = now;
+  item->looks_asked_for.clear();
   if (item->retired) {  // It gets no looks any more: there is nothing to judge.
     ConsiderAll();
     return;

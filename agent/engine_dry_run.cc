@@ -22,6 +22,9 @@ void Engine::DryRun(const std::shared_ptr<ManualRun>& run) {
   }
   if (stopping_ || parts_.services.IsStopping()) {
     response.set_refused_because("the agent or the system is stopping");
+  } else if (std::string paused = guards_.PausedBecause();
+             !paused.empty() && KeepsFrom(HoldKind::kPause, TraitsOf(run->action()))) {
+    response.set_refused_because(std::move(paused));
   } else if (IsBusy(KeyOf(run->action()))) {
     response.set_refused_because("another action on the resource is under way");
   }

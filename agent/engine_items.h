@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -68,7 +69,15 @@ struct Engine::MonitorItem {
   bool retired = false;           // A reload has taken it away; only its running action goes on.
   std::string incident_id;        // Of the open incident, or of the last one.
   uint64_t result_record_id = 0;  // Of its last MonitorResult; 0: none in this life of the agent.
+  std::vector<Hold> holds;        // What holds the monitor now.
+  // Since when its dependencies must have been looked at: its alert's begin, or its last action.
+  std::optional<Instant> in_doubt_since;
+  std::set<std::string> looks_asked_for;  // Of dependencies, since then.
 };
+
+inline ActionTraits TraitsOf(const Action& action) {
+  return {.is_disruptive = action.is_disruptive(), .is_notification = action.is_notification()};
+}
 
 struct Engine::Resource {
   bool busy = false;  // An action is being decided or runs.

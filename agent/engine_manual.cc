@@ -92,20 +92,24 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
     run->request.timeout = std::max(run->request.timeout, run->own->Needs());
   }
   if (run->dry_run) return DryRun(run);
-  if (!run->action().is_throttled()) return RunUnthrottledManually(run);
   const std::string key = KeyOf(run->action());
-  const bool stopping = stopping_ || parts_.services.IsStopping();
-  if (stopping || IsBusy(key)) {
+  const ActionTraits traits = TraitsOf(run->action());
+  run->request.still_wanted = [this, traits]() -> std::optional<std::string> {
+    if (stopping_ || parts_.services.IsStopping()) return "the agent or the system is stopping";
+    // A maintenance is no reason: a person who maintains acts by hand.
+    std::string paused = guards_.PausedBecause();
+    if (!paused.empty() && KeepsFrom(HoldKind::kPause, traits)) return paused;
+    return std::nullopt;
+  };
+  std::optional<std::string> why = run->request.still_wanted();
+  if (!why.has_value() && !run->action().is_throttled()) return RunUnthrottledManually(run);
+  if (!why.has_value() && IsBusy(key)) why = "another action on the resource is under way";
+  if (why.has_value()) {
     v1::RunActionResponse response;
-    response.set_refused_because(stopping ? "the agent or the system is stopping"
-                                          : "another action on the resource is under way");
+    response.set_refused_because(*why);
     return run->done(std::move(response));
   }
   Occupy(key);
-  run->request.still_wanted = [this]() -> std::optional<std::string> {
-    if (stopping_ || parts_.services.IsStopping()) return "the agent or the system is stopping";
-    return std::nullopt;
-  };
   parts_.gate.Ask(run->request, [this, alive = alive_, run, key](GateAnswer answer) {
     if (!*alive) return;
     v1::RunActionResponse response;

@@ -99,9 +99,10 @@ void Engine::AddRepair(const MonitorStatus& status, v1::MonitorHealth& health) c
   health.set_repairing_reason(repair.reason);
   // By the wall clock of now: it ends when that much time has passed, whatever the clock shows.
   SetTime(parts_.loop.clock().WallNow() + left, health.mutable_repairing_until());
+  const std::string others = health.hold().empty() ? "" : absl::StrCat("; ", health.hold());
   health.set_hold(absl::StrCat("REPAIRING by ", repair.owner, ", another ",
                                absl::FormatDuration(absl::Ceil(left, absl::Seconds(1))),
-                               repair.reason.empty() ? "" : ": ", repair.reason));
+                               repair.reason.empty() ? "" : ": ", repair.reason, others));
 }
 
 void Engine::LookAtInputs(const std::string& combination) {

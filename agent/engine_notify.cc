@@ -48,9 +48,10 @@ bool Engine::AsideItem::Applies(const MonitorStatus& status) const {
 }
 
 absl::Duration Engine::AsideItem::Wait(const MonitorStatus& status, absl::Time wall) const {
-  // What can't be looked at is on no timeline.
-  const absl::Duration age =
-      status.state == config::UNAVAILABLE ? wall - status.since : status.in_state;
+  // What can't be looked at is on no timeline, and people wait also while that stands still.
+  const bool by_wall =
+      status.state == config::UNAVAILABLE || (status.held && action->is_notification());
+  const absl::Duration age = by_wall ? wall - status.since : status.in_state;
   return std::max(absl::ZeroDuration(), definition.after - age);
 }
 
@@ -78,6 +79,10 @@ Instant Engine::ConsiderAsides(const MonitorPtr& item) {
     const AsideItem& aside = item->asides[i];
     const bool is_done = Contains(item->aside_record.done(), aside.definition.name);
     if (is_done || aside.running || !aside.Applies(status)) continue;
+    if (std::string why = WhyHeld(*item, *aside.action); !why.empty()) {
+      if (item->asides[i].last_reason != why) RespondAside(*item, item->asides[i], 1, why);
+      continue;
+    }
     const absl::Duration wait = aside.Wait(status, parts_.loop.clock().WallNow());
     if (wait > absl::ZeroDuration()) {
       next = std::min(next, now + wait);
@@ -198,6 +203,7 @@ void Engine::Tell(Notice notice) {
 }
 
 void Engine::Escalate(const MonitorPtr& item, std::string subject, std::string message) {
+  if (guards_.IsInMaintenance(item->monitor->definition().health_set)) return;
   Notice notice = NoticeOf(*item);
   notice.subject = std::move(subject);
   notice.message = std::move(message);

@@ -104,11 +104,7 @@ v1::MonitorHealth Engine::HealthOf(const MonitorItem& item) const {
   health.set_is_alert(status.alert);
   health.set_last_error(status.last_error);
   health.set_incident_id(status.incident_id);
-  if (status.held && in_boot_grace_) {
-    health.set_hold(
-        absl::StrCat("boot_grace, another ",
-                     InWords(Instant() + configuration_.agent.boot_grace - parts_.loop.Now())));
-  }
+  health.set_hold(JoinHolds(item.holds));
   AddRepair(status, health);
   for (std::string& next : NextOf(item)) health.add_next(std::move(next));
   for (const std::string& probe : definition.probes) health.add_probes(probe);
@@ -129,7 +125,9 @@ std::vector<std::string> Engine::NextOf(const MonitorItem& item) const {
   }
   if (!status.alert && status.state != config::UNAVAILABLE) return next;
   if (stopping_) next.push_back("the agent is stopping: nothing more is started");
-  if (status.held) next.push_back("nothing is done while the boot_grace lasts");
+  for (const Hold& hold : item.holds) {
+    next.push_back(absl::StrCat("held, the timeline starts anew afterwards: ", hold.why));
+  }
   for (size_t i = 0; i < item.chain.size(); ++i) {
     const ResponderDefinition& definition = item.chain.definition(i);
     const std::string& name = definition.name;

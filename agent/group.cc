@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "throttling/etcd_coordinator.h"
 #include "throttling/etcd_shared_text.h"
@@ -40,6 +41,8 @@ absl::StatusOr<std::unique_ptr<Group>> Group::Join(const AgentDefinition& agent,
   options.agent_version = parts.agent_version;
   options.say = parts.say;
   group->overrides_ = NewEtcdSharedText(options.prefix + "/overrides", parts.loop, *group->etcd_);
+  group->pause_ = NewEtcdSharedText(
+      absl::StrCat(options.prefix, "/groups/", agent.group, "/paused"), parts.loop, *group->etcd_);
   group->coordinator_ =
       NewEtcdCoordinator(std::move(options), parts.loop, *group->etcd_, parts.ledger, parts.random);
   return group;

@@ -1,5 +1,5 @@
 // Group: this server's part in its group, as salve.textproto has it: the coordinator and, where
-// servers share one, the text of the global overrides.
+// servers share one, the texts of the global overrides and of the kill switch.
 #ifndef SALVE_AGENT_GROUP_H_
 #define SALVE_AGENT_GROUP_H_
 
@@ -38,12 +38,15 @@ class Group {
                                                      GroupParts parts);
 
   Coordinator& coordinator() { return *coordinator_; }
-  SharedText* overrides() { return overrides_.get(); }  // Null: no shared coordinator.
+  // Null: no shared coordinator.
+  SharedText* overrides() { return overrides_.get(); }
+  SharedText* pause() { return pause_.get(); }  // The kill switch.
 
  private:
   std::unique_ptr<EtcdClient> etcd_;
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<SharedText> overrides_;
+  std::unique_ptr<SharedText> pause_;
 };
 
 // Whether a reload may change one into the other; else the agent must be restarted.

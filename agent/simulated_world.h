@@ -26,6 +26,7 @@
 #include "responders/escalation/fake_transport.h"
 #include "responders/escalation/notifier.h"
 #include "throttling/fake_coordinator.h"
+#include "throttling/fake_shared_text.h"
 #include "throttling/gate.h"
 #include "throttling/ledger.h"
 #include "throttling/local_coordinator.h"
@@ -147,6 +148,7 @@ class SimulatedWorld {
   bool in_group = false;  // From the next start on (KillAgent): the coordinator is `group`.
   FakeCoordinator* group = nullptr;
   absl::Duration looks_take = absl::ZeroDuration();  // All of them.
+  FakeSharedText group_pause{loop};  // Used in a group only.
   std::unique_ptr<Gate> gate;
   std::unique_ptr<Components> components;
   std::unique_ptr<Notifier> notifier;
@@ -190,6 +192,7 @@ class SimulatedWorld {
         .ledger = *ledger,
         .gate = *gate,
         .coordinator = *coordinator,
+        .group_pause = in_group ? &group_pause : nullptr,
         .state = *state,
         .components = components.get(),
         .random = random_,

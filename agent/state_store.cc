@@ -149,10 +149,14 @@ void StateStore::Flush() {
     if (dirty_.empty() || flush_queued_) return;
     flush_queued_ = true;
   }
-  worker_.Post([this] { WriteDirty(); });
+  worker_.Post([this] { WriteDirty().IgnoreError(); });  // Told there.
 }
 
-void StateStore::WriteDirty() {
+void StateStore::Sync(absl::AnyInvocable<void(absl::Status)> done) {
+  worker_.Post([this, done = std::move(done)]() mutable { done(WriteDirty()); });
+}
+
+absl::Status StateStore::WriteDirty() {
   Batch batch;
   {
     MutexLock lock(&dirty_mu_);
@@ -167,12 +171,13 @@ void StateStore::WriteDirty() {
     failing_ = !status.ok();
     if (!status.ok()) dirty_.merge(batch);  // What was put meanwhile is newer, and stays.
   }
-  if (!say) return;
+  if (!say) return status;
   if (status.ok()) {
     LogInfo("state.db can be written again");
   } else {
     LogError(absl::StrCat("state can't be written: ", status.message()));
   }
+  return status;
 }
 
 absl::Status StateStore::PutNow(const std::string& key, absl::string_view value) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -34,6 +35,9 @@ class StateStore {
   // and what it concerned is written again with the next Put or Flush.
   void Put(const std::string& key, std::string value) ABSL_LOCKS_EXCLUDED(dirty_mu_);
   void Flush() ABSL_LOCKS_EXCLUDED(dirty_mu_);
+  // Writes all that was put, and then calls `done`, on the worker: OK means that it is synced.
+  // Errors of `done`: kUnavailable, kResourceExhausted, kPermissionDenied: it waits, as after Put.
+  void Sync(absl::AnyInvocable<void(absl::Status)> done) ABSL_LOCKS_EXCLUDED(dirty_mu_);
   // Writes now, synced when it returns. Any thread but the loop's.
   absl::Status PutNow(const std::string& key, absl::string_view value);
 
@@ -45,7 +49,7 @@ class StateStore {
   absl::Status WriteAll(const Batch& batch) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Write(const std::string& key, absl::string_view value)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void WriteDirty() ABSL_LOCKS_EXCLUDED(mu_, dirty_mu_);
+  absl::Status WriteDirty() ABSL_LOCKS_EXCLUDED(mu_, dirty_mu_);
 
   Worker& worker_;
   std::map<std::string, std::string> entries_;

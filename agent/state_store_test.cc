@@ -5,6 +5,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <utility>
+#include <vector>
 
 namespace salve {
 namespace {
@@ -39,6 +41,31 @@ TEST_F(StateStoreTest, PutNowIsOnDiskWhenItReturns) {
   ASSERT_TRUE(store->PutNow("next_record_id", "10001").ok());
   store.reset();
   EXPECT_EQ(Open()->Get("next_record_id"), "10001");
+}
+
+// Runs its tasks when the test says so.
+class LaterWorker final : public Worker {
+ public:
+  void Post(Task task) override { tasks_.push_back(std::move(task)); }
+  void Run() {
+    for (Task& task : std::exchange(tasks_, {})) task();
+  }
+
+ private:
+  std::vector<Task> tasks_;
+};
+
+TEST_F(StateStoreTest, SyncAnswersWhenAllThatWasPutIsOnDisk) {
+  LaterWorker later;
+  auto store = *StateStore::Open(path_, later);
+  store->Put("guards", "paused");
+  absl::Status answer = absl::UnknownError("no answer");
+  store->Sync([&](absl::Status status) { answer = std::move(status); });
+  EXPECT_EQ(answer.code(), absl::StatusCode::kUnknown);
+  later.Run();
+  EXPECT_TRUE(answer.ok()) << answer;
+  store.reset();
+  EXPECT_EQ(Open()->Get("guards"), "paused");
 }
 
 TEST_F(StateStoreTest, ADamagedFileIsSetAsideAndSaid) {

@@ -182,6 +182,7 @@ class EtcdCoordinator final : public Coordinator {
     CompareKey(txn, Compare::LEASE, keys_.alive(options_.server)).set_lease(lease_);
     Delete(*txn.add_success(), keys_.alive(options_.server));
     Delete(*txn.add_success(), keys_.version(kGroupProtocolVersion, options_.server));
+    Delete(*txn.add_success(), keys_.healthy(options_.server));
     etcd_.Txn(std::move(txn), loop_.Now() + kLeaveTime,
               [alive = Alive(), done = std::move(done)](const absl::StatusOr<EtcdTxn>&) {
                 if (!alive.expired()) done();
