@@ -86,6 +86,7 @@ struct Action final : v1::ActionService::Service {
   explicit Action(Shared& shared) : shared(shared) {}
   FAKE_METHOD(Run, run_action, RunActionRequest, RunActionResponse)
   FAKE_METHOD(List, list_actions, ListActionsRequest, ListActionsResponse)
+  FAKE_METHOD(Pause, pause, PauseRequest, PauseResponse)
   Shared& shared;
 };
 
@@ -136,6 +137,7 @@ struct Agent final : v1::AgentService::Service {
   explicit Agent(Shared& shared) : shared(shared) {}
   FAKE_METHOD(GetInfo, get_info, GetInfoRequest, GetInfoResponse)
   FAKE_METHOD(Reload, reload, ReloadRequest, ReloadResponse)
+  FAKE_METHOD(Maintenance, maintenance, MaintenanceRequest, MaintenanceResponse)
   FAKE_METHOD(GetConfig, get_config, GetConfigRequest, GetConfigResponse)
   Shared& shared;
 };

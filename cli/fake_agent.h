@@ -69,6 +69,8 @@ struct FakeAnswers {
   FakeMethod<v1::ListActionsRequest, v1::ListActionsResponse> list_actions;
   FakeMethod<v1::ListComponentsRequest, v1::ListComponentsResponse> list_components;
   FakeMethod<v1::VoteRequest, v1::VoteResponse> vote;
+  FakeMethod<v1::PauseRequest, v1::PauseResponse> pause;
+  FakeMethod<v1::MaintenanceRequest, v1::MaintenanceResponse> maintenance;
   FakeMethod<v1::GetThrottleStateRequest, v1::GetThrottleStateResponse> get_throttle_state;
   FakeMethod<v1::CheckThrottleRequest, v1::CheckThrottleResponse> check_throttle;
   FakeMethod<v1::ListThrottleConfigRequest, v1::ListThrottleConfigResponse> list_throttle_config;

@@ -292,6 +292,14 @@ absl::StatusOr<v1::ForgetServerResponse> Session::ForgetServer(
   return Call(&Connection::throttle, &v1::ThrottleService::Stub::ForgetServer, request, timeout());
 }
 
+absl::StatusOr<v1::PauseResponse> Session::Pause(const v1::PauseRequest& request) {
+  return Call(&Connection::action, &v1::ActionService::Stub::Pause, request, timeout());
+}
+
+absl::StatusOr<v1::MaintenanceResponse> Session::Maintain(const v1::MaintenanceRequest& request) {
+  return Call(&Connection::agent, &v1::AgentService::Stub::Maintenance, request, timeout());
+}
+
 absl::StatusOr<v1::GetInfoResponse> Session::GetInfo(const v1::GetInfoRequest& request) {
   return Call(&Connection::agent, &v1::AgentService::Stub::GetInfo, request, timeout());
 }

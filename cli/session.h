@@ -51,6 +51,8 @@ class Session {
 
   absl::StatusOr<v1::RunActionResponse> RunAction(const v1::RunActionRequest& request);
   absl::StatusOr<v1::ListActionsResponse> ListActions(const v1::ListActionsRequest& request);
+  absl::StatusOr<v1::PauseResponse> Pause(const v1::PauseRequest& request);
+  absl::StatusOr<v1::MaintenanceResponse> Maintain(const v1::MaintenanceRequest& request);
 
   absl::StatusOr<v1::ListComponentsResponse> ListComponents(
       const v1::ListComponentsRequest& request);

@@ -79,6 +79,8 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   AddResponderVerbs(*tree, choice);
   AddActionVerbs(*tree, choice);
   AddComponentVerbs(*tree, choice);
+  AddActionsVerbs(*tree, choice);
+  AddMaintenanceVerbs(*tree, choice);
   AddThrottleVerbs(*tree, choice);
   AddGroupVerbs(*tree, choice);
   AddOverrideVerbs(*tree, choice);

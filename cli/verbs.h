@@ -14,6 +14,8 @@ void AddMonitorVerbs(CLI::App& salvectl, Choice& choice);
 void AddResponderVerbs(CLI::App& salvectl, Choice& choice);
 void AddActionVerbs(CLI::App& salvectl, Choice& choice);
 void AddComponentVerbs(CLI::App& salvectl, Choice& choice);
+void AddActionsVerbs(CLI::App& salvectl, Choice& choice);
+void AddMaintenanceVerbs(CLI::App& salvectl, Choice& choice);
 void AddThrottleVerbs(CLI::App& salvectl, Choice& choice);
 void AddEvaluateVerb(CLI::App& throttle, Choice& choice);  // Below `throttle`.
 void AddGroupVerbs(CLI::App& salvectl, Choice& choice);
