@@ -127,7 +127,10 @@ class GrpcJsTest(unittest.TestCase):
 
     # What changes something, or runs something.
     CHANGES = [("salve.v1.ActionService", "Run", {"responder": "Files/Touch", "user": "root"}),
+               ("salve.v1.ActionService", "Pause", {"verb": "PAUSE", "user": "root"}),
                ("salve.v1.AgentService", "Reload", {"user": "root"}),
+               ("salve.v1.AgentService", "Maintenance",
+                {"verb": "START", "duration_seconds": 60, "user": "root"}),
                ("salve.v1.OverrideService", "Add", {"override": {
                    "scope": "local", "item_type": "Responder", "identity": "Files\\Touch",
                    "property_name": "Enabled", "property_value": "false"},
