@@ -14,7 +14,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "machine"))
-from machine import Machine, why_not  # noqa: E402,F401
+from machine import Bridge, Machine, why_not  # noqa: E402,F401
 
 SALVED = os.environ.get("SALVED", os.path.join(ROOT, "bazel-bin/agent/salved"))
 SALVED_WITH_FAULTS = SALVED + "_with_faults"
@@ -56,21 +56,24 @@ class Server:
                  salved=None, environment="", files=(), start=True, unit=None):
         self.machine = Machine("e2e", enable=["nginx.service"] if nginx else [])
         try:
-            install = self.machine.install
-            install(salved or SALVED, "/usr/local/sbin/salved", 0o755)
-            install(SALVECTL, "/usr/local/bin/salvectl", 0o755)
-            install((unit or UNIT.format(environment=environment)).encode(),
-                    "/etc/systemd/system/salved.service")
-            install(NGINX_DROP_IN.encode(), "/etc/systemd/system/nginx.service.d/e2e.conf")
-            self.configure(configuration, throttle, agent)
+            self.install(configuration, throttle, agent, salved, environment, unit)
             for file in files:
-                install(*file)
+                self.machine.install(*file)
             self.machine.boot()
             if start:
                 self.start()
         except BaseException:
             self.machine.destroy()
             raise
+
+    def install(self, configuration, throttle, agent, salved=None, environment="", unit=None):
+        install = self.machine.install
+        install(salved or SALVED, "/usr/local/sbin/salved", 0o755)
+        install(SALVECTL, "/usr/local/bin/salvectl", 0o755)
+        install((unit or UNIT.format(environment=environment)).encode(),
+                "/etc/systemd/system/salved.service")
+        install(NGINX_DROP_IN.encode(), "/etc/systemd/system/nginx.service.d/e2e.conf")
+        self.configure(configuration, throttle, agent)
 
     def __enter__(self):
         return self
@@ -97,6 +100,12 @@ class Server:
 
     def json(self, *argv, check=True):
         return json.loads(self.ctl("-o", "json", *argv, check=check).stdout or "{}")
+
+    def json_rows(self, *argv):
+        """The rows of a list, however they are wrapped."""
+        answer = self.json(*argv, check=False)
+        return answer if isinstance(answer, list) else next(
+            (rows for rows in answer.values() if isinstance(rows, list)), [])
 
     def events(self, *argv):
         """Events as dictionaries, oldest first."""
@@ -139,6 +148,14 @@ class Server:
             time.sleep(0.05)
         story = self.ctl("explain", "--last", check=False).stdout
         raise AssertionError(f"{what} did not come true in {timeout} s\n{story}")
+
+
+class FleetServer(Server):
+    """One of several on a Bridge, which boots and destroys them."""
+
+    def __init__(self, machine, configuration, throttle, agent):
+        self.machine = machine
+        self.install(configuration, throttle, agent)
 
 
 def parse_time(text):
