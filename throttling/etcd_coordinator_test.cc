@@ -839,7 +839,11 @@ TEST_F(EtcdHealthTest, WithoutEtcdThereIsNoAnswer) {
 
 TEST_F(EtcdHealthTest, AGroupWithoutServersIsAnErrorAndNoCount) {
   Server& one = Start("web-1");
-  for (const std::string& key : Keys("servers/")) etcd_.kvs.erase(key);
+  etcdserverpb::TxnRequest none;
+  for (const std::string& key : Keys("servers/")) {
+    none.add_success()->mutable_request_delete_range()->set_key(key);
+  }
+  etcd_.Apply(none);
   EXPECT_EQ(Say(one, true).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
