@@ -91,7 +91,7 @@ TEST_F(ActionVerbTest, RunInJsonPrintsTheResponse) {
 
   EXPECT_EQ(
       ended.out,
-      R"({"Allowed":false,"Plan":"","RefusedBecause":"","TimeToRetryAfter":"2026-11-21T10:56:48Z"})"
+      R"({"Allowed":false,"RefusedBecause":"","Plan":"","TimeToRetryAfter":"2026-11-21T10:56:48Z"})"
       "\n");
   EXPECT_EQ(ended.status, 6);
 }

@@ -21,11 +21,11 @@ TEST_F(ComponentVerbTest, ListShowsEachVoteAndTheTroubleApart) {
   const Ended ended = Run({"component", "list"});
 
   EXPECT_EQ(ended.out,
-            "COMPONENT  STATE    VOTE OF       SINCE       UNTIL                           REASON\n"
-            "db         online   -             -           -                               -\n"
-            "web        offline  Front         10s ago     taken back                      "
+            "COMPONENT  STATE    VOTE OF       SINCE      UNTIL                           REASON\n"
+            "db         online   -             -          -                               -\n"
+            "web        offline  Front         10s ago    taken back                      "
             "it is sick\n"
-            "                    operator:ada  1m 0s ago   2026-11-21 11:00:00 (in 1h 0m)  "
+            "                    operator:ada  1m 0s ago  2026-11-21 11:00:00 (in 1h 0m)  "
             "a new disk\n");
   EXPECT_EQ(ended.err, "salvectl: component list: web: /run/web: a symbolic link\n");
   EXPECT_EQ(ended.status, 0);

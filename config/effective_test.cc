@@ -42,6 +42,7 @@ coordinator {
 }
 stop_timeout: "1m"
 max_children: 64
+min_healthy_percent: 0
 
 # conf.d/web.textproto
 )");
@@ -82,6 +83,7 @@ channels {
     files_max: 5
   }
 }
+min_healthy_percent: 0
 
 # conf.d/web.textproto
 )");
