@@ -339,7 +339,8 @@ void Engine::SayHeld(const MonitorPtr& item, const MonitorStatus& status) {
   for (size_t i = 0; i < item->responders.size(); ++i) {
     const bool is_idle = item->chain.phase(i) == ResponderChain::Phase::kIdle;
     if (!is_idle || item->responders[i].definition.on != status.state) continue;
-    if (std::string why = WhyHeld(*item, *item->responders[i].action); !why.empty()) Respond(item, i, 1, std::move(why));
+    if (std::string why = WhyHeld(*item, *item->responders[i].action); !why.empty())
+      Respond(item, i, 1, std::move(why));
   }
 }
 

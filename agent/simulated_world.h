@@ -148,7 +148,7 @@ class SimulatedWorld {
   bool in_group = false;  // From the next start on (KillAgent): the coordinator is `group`.
   FakeCoordinator* group = nullptr;
   absl::Duration looks_take = absl::ZeroDuration();  // All of them.
-  FakeSharedText group_pause{loop};  // Used in a group only.
+  FakeSharedText group_pause{loop};                  // Used in a group only.
   std::unique_ptr<Gate> gate;
   std::unique_ptr<Components> components;
   std::unique_ptr<Notifier> notifier;

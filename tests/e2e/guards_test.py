@@ -119,6 +119,7 @@ class GuardsTest(unittest.TestCase):
 
                 os.remove(agent.path(path))
                 agent.wait_for(lambda: self.healed(agent), what="the healing")
+                time.sleep(2)  # Its settle: what breaks within it counts against the attempt.
 
                 os.remove(agent.path("ok"))
                 agent.wait_for(lambda: self.healed(agent), what="another healing")
