@@ -324,6 +324,7 @@ class Engine {
   v1::MonitorHealth HealthOf(const MonitorItem& item) const;
   void AddRepair(const MonitorStatus& status, v1::MonitorHealth& health) const;
   std::vector<std::string> NextOf(const MonitorItem& item) const;
+  const AsideItem* FindAside(const std::string& name) const;  // nullptr: there is none.
   absl::StatusOr<std::pair<MonitorPtr, size_t>> FindResponder(const std::string& name) const;
   std::vector<LimitsOf> LimitsOfKey(RecoveryAction action, const std::string& resource) const;
   std::vector<std::string> HealthSetNames() const;

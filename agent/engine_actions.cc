@@ -35,9 +35,14 @@ Readiness Engine::ReadinessOf(const MonitorItem& item, size_t index) const {
   const bool only_votes =
       responder.definition.config.has_take_offline() || !responder.action->is_throttled();
   if (own.kind != Readiness::Kind::kReady || only_votes) return own;
+  const bool left_alone = item.responders[index].waits_for == Readiness::Kind::kLeave;
   for (const ResponderItem& other : item.responders) {
     Readiness readiness = other.action->Check();
     if (readiness.kind == Readiness::Kind::kLeave) return readiness;
+    // The person starts it again: it is left alone until that has ended, too.
+    if (left_alone && readiness.kind == Readiness::Kind::kWait) {
+      return {Readiness::Kind::kLeave, std::move(readiness.reason)};
+    }
   }
   return own;
 }

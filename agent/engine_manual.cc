@@ -20,13 +20,21 @@ absl::StatusOr<std::pair<Engine::MonitorPtr, size_t>> Engine::FindResponder(
       if (definition.name == name || FullName(definition) == name) return std::pair(item, i);
       known.push_back(definition.name);
     }
-    for (const AsideItem& aside : item->asides) {
-      if (aside.definition.name != name && FullName(aside.definition) != name) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat("'", name, "' is no recovery action: it runs by itself and has no limits"));
-    }
+  }
+  if (FindAside(name) != nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", name, "' is no recovery action: it runs by itself and has no limits"));
   }
   return absl::NotFoundError(absl::StrCat("no responder '", name, "'", DidYouMean(name, known)));
+}
+
+const Engine::AsideItem* Engine::FindAside(const std::string& name) const {
+  for (const auto& [monitor, item] : monitors_) {
+    for (const AsideItem& aside : item->asides) {
+      if (aside.definition.name == name || FullName(aside.definition) == name) return &aside;
+    }
+  }
+  return nullptr;
 }
 
 void Engine::RunManually(const v1::RunActionRequest& request,
@@ -36,6 +44,14 @@ void Engine::RunManually(const v1::RunActionRequest& request,
   run->reason = request.reason();
   run->dry_run = request.dry_run();
   if (!request.responder().empty()) {
+    if (run->dry_run) {
+      if (const AsideItem* aside = FindAside(request.responder())) {
+        v1::RunActionResponse response;
+        response.set_plan(absl::StrCat(aside->action->Plan(), "; by itself, and without limits"));
+        response.set_allowed(true);
+        return run->done(std::move(response));
+      }
+    }
     auto found = FindResponder(request.responder());
     if (!found.ok()) return run->done(found.status());
     std::tie(run->item, run->index) = *found;

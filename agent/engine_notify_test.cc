@@ -63,6 +63,40 @@ class EngineNotifyTest : public testing::Test {
   SimulatedWorld world_;
 };
 
+TEST_F(EngineNotifyTest, ADryRunSaysWhatWouldBeToldAndTellsNothing) {
+  Configure(Web(Responder("Call", "escalate { to: 'mail' }")));
+  v1::RunActionRequest request;
+  request.set_responder("Web/Call");
+  request.set_dry_run(true);
+  absl::StatusOr<v1::RunActionResponse> answer;
+  world_.engine->RunManually(request, [&](auto given) { answer = std::move(given); });
+  world_.RunFor(absl::Minutes(1));
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(answer->allowed());
+  EXPECT_NE(answer->plan().find("mail"), std::string::npos) << answer->plan();
+  EXPECT_EQ(Told("mail"), Texts());
+  request.set_dry_run(false);
+  world_.engine->RunManually(request, [&](auto given) { answer = std::move(given); });
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(EngineNotifyTest, AMaintenanceSilencesItAndAPauseDoesNot) {
+  Configure(Web(Responder("Call", "escalate {}")));
+  v1::MaintenanceRequest maintenance;
+  maintenance.set_verb(v1::MaintenanceRequest::START);
+  maintenance.set_duration_seconds(600);
+  world_.engine->Maintain(maintenance, [](const auto&) {});
+  Break();
+  world_.RunFor(absl::Minutes(9));
+  EXPECT_EQ(Told("mail"), Texts());
+  v1::PauseRequest pause;
+  pause.set_verb(v1::PauseRequest::PAUSE);
+  world_.engine->PauseActions(pause, [](const auto&) {});
+  world_.RunFor(absl::Minutes(9));
+  EXPECT_EQ(Told("mail"), Texts{"Web/Down is UNHEALTHY"});
+  EXPECT_EQ(Runs(), 0u);
+}
+
 TEST_F(EngineNotifyTest, TellsOnceAnIncidentAndThenThatItIsWell) {
   Configure(Web(Responder("Call", "escalate {}")));
   Break();

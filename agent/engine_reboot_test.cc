@@ -78,6 +78,41 @@ TEST_F(EngineRebootTest, AServiceThatTheFirstRungHealedNeverSeesTheSecond) {
   EXPECT_EQ(Reboots(), 0u);
 }
 
+TEST_F(EngineRebootTest, WhatAPersonStoppedAndStartsAgainLeadsToNoReboot) {
+  constexpr char kUnit[] = R"(
+health_set {
+  name: "Web"
+  probe { name: "Ping" interval: "10s" timeout: "1s" http { url: "web" } }
+  monitor { name: "Down" probe: "Ping" consecutive_failures { threshold: 3 }
+            transition { to: UNHEALTHY } transition { to: UNRECOVERABLE after: "5m" } }
+  responder { name: "Fix" monitor: "Down" on: UNHEALTHY restart_service { service: "nginx" } }
+  responder { name: "Reboot" monitor: "Down" on: UNRECOVERABLE reboot_server {} }
+})";
+  UnitState unit = world_.services.Unit("nginx.service");
+  unit.active_state = "inactive";
+  unit.sub_state = "dead";
+  world_.services.SetUnit("nginx.service", unit);
+  ASSERT_TRUE(world_.Configure(kUnit).ok());
+  world_.Sees("web") = Failed("connection refused");
+  world_.RunFor(absl::Minutes(30));
+  EXPECT_EQ(world_.Count(v1::RecoveryActionLogs, 2050), 0);
+  // While it starts, and is slow to, it still answers nothing.
+  unit.active_state = "activating";
+  unit.sub_state = "start";
+  unit.job_id = 7;
+  world_.services.SetUnit("nginx.service", unit);
+  world_.RunFor(absl::Minutes(2));
+  EXPECT_EQ(Reboots(), 0u);
+  unit.active_state = "active";
+  unit.sub_state = "running";
+  unit.job_id = 0;
+  world_.Sees("web") = Observation();
+  world_.services.SetUnit("nginx.service", unit);
+  world_.RunFor(absl::Hours(1));
+  EXPECT_EQ(Reboots(), 0u);
+  EXPECT_EQ(world_.Count(v1::RecoveryActionLogs, 2050), 0);
+}
+
 TEST_F(EngineRebootTest, TheNextBootClosesTheAttemptAndTheIncidentGoesOn) {
   RunToReboot();
   const std::string incident = world_.Events(v1::RecoveryActionLogs).back().incident_id();

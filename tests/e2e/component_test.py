@@ -51,6 +51,9 @@ class ComponentTest(unittest.TestCase):
         with open(self.state_file) as file:
             return file.read()
 
+    def told(self, agent):
+        return [event for event in agent.events("--channel", "Agent") if event["EventId"] == 17]
+
     def test_what_is_sick_goes_offline_and_comes_back_when_it_is_well(self):
         with self.agent as agent:
             agent.start()
@@ -66,6 +69,8 @@ class ComponentTest(unittest.TestCase):
 
             # A person's vote beside it; both outlive a kill.
             agent.ctl("component", "offline", "web", "--reason", "a new disk")
+            # Events are written within 100 ms; the votes themselves, before they are answered.
+            agent.wait_for(lambda: len(self.told(agent)) >= 2, what="the events of both votes")
             agent.stop(signal.SIGKILL)
             agent.start()
             agent.wait_for(lambda: self.ready() == (503, "offline, 2 votes\n"), what="both votes")
@@ -78,8 +83,7 @@ class ComponentTest(unittest.TestCase):
             self.assertIn("is online", agent.ctl("component", "online", "web").stdout)
             agent.wait_for(lambda: self.ready()[0] == 200 and self.state() == "online\n",
                            what="online again")
-            told = [event for event in agent.events("--channel", "Agent") if event["EventId"] == 17]
-            self.assertGreaterEqual(len(told), 4)
+            agent.wait_for(lambda: len(self.told(agent)) >= 4, what="the events of all changes")
 
     def test_a_vote_that_ends_by_itself_and_names_that_are_not_there(self):
         with self.agent as agent:

@@ -16,7 +16,7 @@ health_set {
     command: ["/bin/sh", "-c", "test $(id -un) = nobody && grep -q 'CapEff:.0*$' /proc/self/status && grep -q 'NoNewPrivs:.1' /proc/self/status || exit 2"] user: "nobody" } }
   probe { name: "Kept" interval: "2s" timeout: "1s" exec { command: ["/bin/sleep", "600"] user: "nobody" } }
   probe { name: "Credential" interval: "2s" exec {
-    command: ["/bin/sh", "-c", "test \\"$(cat $CREDENTIALS_DIRECTORY/token)\\" = s3cret || exit 2"] user: "root" } }
+    command: ["/bin/sh", "-c", "test \\"$(cat /run/credentials/salved.service/token)\\" = s3cret || exit 2"] user: "root" } }
   probe { name: "Gone" interval: "2s" exec { command: "/bin/true" user: "no-such-user" } }
   monitor { name: "Down" probe: "Unit" consecutive_failures { threshold: 1 } transition { to: UNHEALTHY } }
   responder { name: "Restart" monitor: "Down" on: UNHEALTHY settle: "2s" restart_service { service: "nginx" } }
