@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
 import unittest
@@ -85,6 +86,75 @@ def run(agent):
     message = answer.get("Verdict", {}).get("ExceptionMessage", "")
     checks = message.partition("FailedChecks=")[2].rstrip(")")
     return result.returncode, [check for check in checks.split(", ") if check], answer
+
+
+# A file that is gone is put back, after all have said how they are.
+WEB = """
+health_set {{
+  name: "Web"
+  probe {{ name: "File" interval: "200ms" exec {{ command: "/bin/sh" command: "-c" command: "test -e {ok} || exit 2" }} }}
+  monitor {{ name: "Gone" probe: "File" consecutive_failures {{ threshold: 2 }} transition {{ to: UNHEALTHY }} }}
+  responder {{ name: "Touch" monitor: "Gone" on: UNHEALTHY after: "2s" settle: "1s"
+    run_command {{ command: "/usr/bin/touch" command: "{ok}" resource: "file" }} }}
+}}
+"""
+
+
+class GuardTest(unittest.TestCase):
+    """What keeps the servers of a group from acting, whatever the throttle says."""
+
+    def add(self, group, name, more=""):
+        agent = group.add(name, start=False, more=more)
+        agent.ok = agent.path("ok")
+        agent.write("ok", "")
+        agent.write("conf.d/web.textproto", WEB.format(ok=agent.ok))
+        agent.start()
+        return agent
+
+    def healed(self, agent):
+        return os.path.exists(agent.ok)
+
+    def reasons(self, agent):
+        return [event["Reason"] for event in agent.events("--channel", "ResponderResult")]
+
+    def test_the_health_floor_counts_the_groups_servers(self):
+        with Etcd() as etcd, Group(etcd) as group:
+            agents = [self.add(group, f"web{i}", "min_healthy_percent: 60") for i in (1, 2, 3)]
+            for agent in agents:
+                agent.wait_for(lambda: agent.health() == "HEALTHY", what="health")
+            keys = [f"/salve/groups/jobs/healthy/web{i}" for i in (1, 2, 3)]
+            agents[0].wait_for(lambda: set(keys) <= set(etcd.keys()), what="all said so")
+            # Two of three are sick: each has but one healthy server beside it, and needs two.
+            for agent in agents[:2]:
+                os.remove(agent.ok)
+            for agent in agents[:2]:
+                agent.wait_for(lambda: any("health floor" in why for why in self.reasons(agent)),
+                               what="the refusal")
+                self.assertFalse(self.healed(agent))
+            self.assertNotIn(keys[0], etcd.keys())
+            # A person heals one: the other may act.
+            with open(agents[1].ok, "w"):
+                pass
+            agents[0].wait_for(lambda: self.healed(agents[0]), timeout=60, what="the healing")
+
+    def test_the_groups_switch_stops_all_and_survives_a_kill(self):
+        with Etcd() as etcd, Group(etcd) as group:
+            a, b = [self.add(group, name) for name in ("web1", "web2")]
+            for agent in (a, b):
+                agent.wait_for(lambda: agent.health() == "HEALTHY", what="health")
+            a.ctl("actions", "pause", "--group", "--reason", "storm")
+            b.wait_for(lambda: "storm" in b.ctl("actions", "status", check=False).stdout,
+                       what="the other's word of it")
+            b.stop(signal.SIGKILL)
+            b.start()
+            os.remove(b.ok)
+            b.wait_for(lambda: any("held: " in why and "storm" in why for why in self.reasons(b)),
+                       what="what holds it")
+            self.assertFalse(self.healed(b))
+            b.ctl("actions", "resume", "--group")
+            a.wait_for(lambda: "storm" not in a.ctl("actions", "status", check=False).stdout,
+                       what="the end")
+            b.wait_for(lambda: self.healed(b), what="the healing")
 
 
 class GroupTest(unittest.TestCase):

@@ -77,6 +77,18 @@ health_set {
 }
 """
 
+# A file that is gone is put back.
+FILES = "".join("""
+health_set {
+  name: "%(name)s"
+  probe   { name: "%(name)sFile" interval: "200ms" exec {
+    command: "/bin/sh" command: "-c" command: "test -e /var/%(name)s || exit 2" } }
+  monitor { name: "Gone" probe: "%(name)sFile" consecutive_failures { threshold: 2 } transition { to: UNHEALTHY } }
+  responder { name: "%(name)sTouch" monitor: "Gone" on: UNHEALTHY settle: "1s"
+              run_command { command: "/usr/bin/touch" command: "/var/%(name)s" resource: "%(name)s" } }
+}
+""" % {"name": name} for name in ("Disk", "Page"))
+
 AGENT = 'boot_grace: "3s"'
 PEOPLE = AGENT + """
 destination { name: "mail" smtp { url: "smtp://127.0.0.1:2525" from: "salve@e2e" to: "ops@example.com" } }
@@ -189,6 +201,56 @@ class RebootTest(unittest.TestCase):
             server.wait_for(lambda: server.health() == "HEALTHY", timeout=60, what="health")
             self.assertEqual(server.event_ids("RecoveryActionLogs"), [])
             self.assertEqual(server.machine.boots, 2)
+
+    def looks(self, server):
+        return len(server.events("--channel", "ProbeResult", "--name", "DiskFile"))
+
+    def expect_nothing_is_done(self, server):
+        """Through a good many looks, from now on."""
+        before = self.looks(server)
+        server.wait_for(lambda: self.looks(server) >= before + 25, what="more looks")
+        self.assertEqual(len(server.events("--channel", "RecoveryActionLogs")), self.done)
+
+    def is_there(self, server, name):
+        return server.run("test", "-e", f"/var/{name}", check=False).returncode == 0
+
+    def reboot(self, server):
+        server.run("systemd-run", "systemctl", "reboot")
+        server.machine.wait_reboot(timeout=90)
+        server.wait_for(lambda: server.health() is not None, timeout=60, what="the agent")
+
+    def test_maintenance_repairing_and_pause_survive_a_reboot(self):
+        policy_of_none = policy(minutes=-1, action="RunCommand")
+        with self.server(FILES, policy_of_none) as server:
+            for name in ("Disk", "Page"):
+                server.run("touch", f"/var/{name}")
+            server.wait_for(lambda: server.health() == "HEALTHY", what="health at start")
+            self.done = len(server.events("--channel", "RecoveryActionLogs"))
+            server.ctl("maintenance", "start", "--for", "2h", "--reason", "new disks", "--set", "Disk")
+            server.ctl("monitor", "repairing", "Page/Gone", "--for", "2h", "--reason", "new page")
+            server.run("rm", "/var/Disk", "/var/Page")
+            self.expect_nothing_is_done(server)
+            self.reboot(server)
+            self.expect_nothing_is_done(server)
+            held = server.ctl("health", check=False).stdout
+            self.assertIn("new disks", held)
+            self.assertIn("new page", held)
+
+            server.ctl("maintenance", "end", "--set", "Disk")
+            server.ctl("monitor", "clear", "Page/Gone")
+            for name in ("Disk", "Page"):
+                server.wait_for(lambda: self.is_there(server, name), what=f"the healing of {name}")
+            server.wait_for(lambda: server.health() == "HEALTHY", what="health")
+
+            server.ctl("actions", "pause", "--reason", "storm in cell 7")
+            self.done = len(server.events("--channel", "RecoveryActionLogs"))
+            server.run("rm", "/var/Disk")
+            self.reboot(server)
+            self.expect_nothing_is_done(server)
+            self.assertIn("storm in cell 7", server.ctl("actions", "status", check=False).stdout)
+            server.ctl("actions", "resume")
+            server.wait_for(lambda: self.is_there(server, "Disk"), what="the healing after it")
+            self.assertEqual(server.machine.boots, 3)
 
     def test_what_inhibits_a_shutdown_is_named_and_only_force_goes_on(self):
         with self.server(BY_HAND, policy(action="RebootServer")) as server:

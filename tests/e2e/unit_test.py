@@ -15,15 +15,12 @@ health_set {
   probe { name: "AsNobody" interval: "2s" exec {
     command: ["/bin/sh", "-c", "test $(id -un) = nobody && grep -q 'CapEff:.0*$' /proc/self/status && grep -q 'NoNewPrivs:.1' /proc/self/status || exit 2"] user: "nobody" } }
   probe { name: "Kept" interval: "2s" timeout: "1s" exec { command: ["/bin/sleep", "600"] user: "nobody" } }
-  probe { name: "Credential" interval: "2s" exec {
-    command: ["/bin/sh", "-c", "test \\"$(cat /run/credentials/salved.service/token)\\" = s3cret || exit 2"] user: "root" } }
   probe { name: "Gone" interval: "2s" exec { command: "/bin/true" user: "no-such-user" } }
   monitor { name: "Down" probe: "Unit" consecutive_failures { threshold: 1 } transition { to: UNHEALTHY } }
   responder { name: "Restart" monitor: "Down" on: UNHEALTHY settle: "2s" restart_service { service: "nginx" } }
 }
 """
 
-CREDENTIAL = b"[Service]\nLoadCredential=token:/etc/salve/secrets/token\n"
 DROP_INS = "/etc/systemd/system/salved.service.d/"
 
 
@@ -35,9 +32,7 @@ def packaged(name):
 @unittest.skipIf(why_not(), why_not())
 class UnitTest(unittest.TestCase):
     def server(self, *drop_ins):
-        files = [(SALVED, "/usr/sbin/salved", 0o755),
-                 (b"s3cret", "/etc/salve/secrets/token", 0o600),
-                 (CREDENTIAL, DROP_INS + "credential.conf")]
+        files = [(SALVED, "/usr/sbin/salved", 0o755)]
         files += [(packaged(name).encode(), DROP_INS + name) for name in drop_ins]
         server = Server(CONFIGURATION, policy(minutes=10), files=files, start=False,
                         unit=packaged("salved.service"))
@@ -54,7 +49,7 @@ class UnitTest(unittest.TestCase):
         return results[-1] if results else {}
 
     def check_probes(self, server):
-        for probe in ("Process", "Log", "AsNobody", "Credential"):
+        for probe in ("Process", "Log", "AsNobody"):
             server.wait_for(lambda p=probe: self.outcome(server, p), what=f"a look of {probe}")
             self.assertEqual(self.outcome(server, probe)["ResultType"], "Succeeded", probe)
         values = {value["Name"]: value for value in self.outcome(server, "Process")["Values"]}
