@@ -72,7 +72,7 @@ TEST_P(StatePowerLossTest, KeepsWhatWasAcknowledgedThroughFourLosses) {
   Check(**store);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, StatePowerLossTest, testing::Range(0, 20));
+INSTANTIATE_TEST_SUITE_P(Seeds, StatePowerLossTest, testing::Range(0, 10));
 
 }  // namespace
 }  // namespace salve

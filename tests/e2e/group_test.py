@@ -107,7 +107,7 @@ class GuardTest(unittest.TestCase):
         agent = group.add(name, start=False, more=more)
         agent.ok = agent.path("ok")
         agent.write("ok", "")
-        agent.write("conf.d/web.textproto", WEB.format(ok=agent.ok))
+        agent.write("conf.d/test.textproto", WEB.format(ok=agent.ok))  # Nothing else: all must be well.
         agent.start()
         return agent
 
