@@ -31,7 +31,7 @@ constexpr int kClients = 50;
 class World {
  public:
   static World& Get() {
-    static World& world = *new World;
+    static World world;  // Destroyed at exit: its etcd must not outlive it.
     return world;
   }
 

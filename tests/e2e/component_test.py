@@ -113,7 +113,8 @@ class ComponentTest(unittest.TestCase):
             agent.wait_for(lambda: self.ready()[0] == 200, what="online at start")
             crowd = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(200)]
             self.assertEqual(self.ready()[0], 200)
-            self.assertLess(agent.info()["LongestTurnMs"], 1000)
+            # As in escalate_test: others' load may hold the process up.
+            self.assertLess(agent.info()["LongestTurnMs"], max(20, 100 * os.getloadavg()[0]))
             for one in crowd:
                 one.close()
 

@@ -168,7 +168,9 @@ class GrpcJsTest(unittest.TestCase):
         self.await_service()
         ends = self.remotely(*self.CHANGES, who=self.viewer)
         self.assertEqual({end["code"] for end in ends}, {PERMISSION_DENIED}, ends)
-        self.assertIn("this needs the role admin; CN=mon is viewer", ends[1]["details"])
+        needs = {method: end["details"] for (_, method, *_), end in zip(self.CHANGES, ends)}
+        self.assertIn("this needs the role operator; CN=mon is viewer", needs["Pause"])
+        self.assertIn("this needs the role admin; CN=mon is viewer", needs["ForgetServer"])
         self.nothing_has_changed()
 
     def test_a_foreign_certificate_gets_no_connection(self):
