@@ -1,7 +1,5 @@
 #include "agent/ready_server.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -12,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "agent/listening_socket.h"
 
 namespace salve {
 namespace {
@@ -20,29 +19,6 @@ constexpr int kBacklog = 64;
 constexpr int kAcceptsATurnMax = 16;
 // When no descriptor is left: the listener would be ready again at once.
 constexpr absl::Duration kAcceptAgain = absl::Seconds(1);
-
-int PortOf(int fd) {
-  sockaddr_storage bound = {};
-  socklen_t size = sizeof(bound);
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0) return 0;
-  return ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port
-                                           : reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
-}
-
-bool Bind(int fd, const ListenAddress& address) {
-  if (address.is_ipv6) {
-    sockaddr_in6 six = {};
-    six.sin6_family = AF_INET6;
-    six.sin6_port = htons(address.port);
-    return inet_pton(AF_INET6, address.address.c_str(), &six.sin6_addr) == 1 &&
-           bind(fd, reinterpret_cast<const sockaddr*>(&six), sizeof(six)) == 0;
-  }
-  sockaddr_in four = {};
-  four.sin_family = AF_INET;
-  four.sin_port = htons(address.port);
-  return inet_pton(AF_INET, address.address.c_str(), &four.sin_addr) == 1 &&
-         bind(fd, reinterpret_cast<const sockaddr*>(&four), sizeof(four)) == 0;
-}
 
 std::string TextOf(const std::optional<ListenAddress>& address) {
   if (!address.has_value()) return "";
@@ -93,15 +69,12 @@ void ReadyServer::Listen() {
 }
 
 absl::Status ReadyServer::TryToListen(const ListenAddress& address) {
-  const int on = 1;
-  listener_.reset(
-      socket(address.is_ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!listener_.is_open() ||
-      setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-      !Bind(listener_.get(), address) || listen(listener_.get(), kBacklog) != 0) {
+  absl::StatusOr<UniqueFd> listener = ListenAt(address, kBacklog);
+  if (!listener.ok()) {
     return absl::UnavailableError(
-        absl::StrCat("cannot listen at ", TextOf(address), ": ", strerrordesc_np(errno)));
+        absl::StrCat("cannot listen at ", TextOf(address), ": ", listener.status().message()));
   }
+  listener_ = *std::move(listener);
   WatchListener();
   if (listen_watch_ == WatchId::kNone) {
     return absl::ResourceExhaustedError(

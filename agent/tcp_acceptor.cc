@@ -1,6 +1,5 @@
 #include "agent/tcp_acceptor.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/listening_socket.h"
 
 namespace salve {
 namespace {
@@ -28,55 +28,20 @@ std::optional<uint64_t> InodeOf(int fd) {
   return file.st_ino;
 }
 
-struct SocketAddress {
-  sockaddr_storage storage = {};
-  socklen_t size = 0;
-};
-
-SocketAddress AddressOf(const ListenAddress& address) {
-  SocketAddress result;
-  if (address.is_ipv6) {
-    auto* six = reinterpret_cast<sockaddr_in6*>(&result.storage);
-    six->sin6_family = AF_INET6;
-    six->sin6_port = htons(address.port);
-    inet_pton(AF_INET6, address.address.c_str(), &six->sin6_addr);
-    result.size = sizeof(*six);
-  } else {
-    auto* four = reinterpret_cast<sockaddr_in*>(&result.storage);
-    four->sin_family = AF_INET;
-    four->sin_port = htons(address.port);
-    inet_pton(AF_INET, address.address.c_str(), &four->sin_addr);
-    result.size = sizeof(*four);
-  }
-  return result;
-}
-
-int PortOf(int fd) {
-  sockaddr_storage bound = {};
-  socklen_t size = sizeof(bound);
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0) return 0;
-  return ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port
-                                           : reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TcpAcceptor>> TcpAcceptor::Listen(const ListenAddress& address,
                                                                  int connections_max) {
-  const SocketAddress where = AddressOf(address);
-  const int on = 1;
-  UniqueFd listener(socket(where.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  absl::StatusOr<UniqueFd> listener = ListenAt(address, kBacklog);
   UniqueFd stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!listener.is_open() || !stop.is_open() ||
-      setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-      bind(listener.get(), reinterpret_cast<const sockaddr*>(&where.storage), where.size) != 0 ||
-      listen(listener.get(), kBacklog) != 0) {
+  if (listener.ok() && !stop.is_open()) listener = absl::UnavailableError(strerror(errno));
+  if (!listener.ok()) {
     return absl::UnavailableError(absl::StrCat("cannot listen at ", address.address, " port ",
-                                               address.port, ": ", strerror(errno)));
+                                               address.port, ": ", listener.status().message()));
   }
-  const int port = PortOf(listener.get());
+  const int port = PortOf(listener->get());
   return std::unique_ptr<TcpAcceptor>(
-      new TcpAcceptor(std::move(listener), std::move(stop), port, connections_max));
+      new TcpAcceptor(*std::move(listener), std::move(stop), port, connections_max));
 }
 
 TcpAcceptor::TcpAcceptor(UniqueFd listener, UniqueFd stop, int port, int connections_max)
