@@ -287,6 +287,7 @@ class Engine {
   void FinishAttempt(const std::string& attempt_id, AttemptEnd end,
                      std::function<void()> then = nullptr);
   void ReconcileAttempt(const Attempt& attempt);
+  absl::Duration HoldFor(const Attempt& attempt, Outlived& outlived, std::string key);
   void AwaitProcess(const Attempt& attempt, Outlived& outlived, ProcessIdentity process);
   void AwaitUnit(const Attempt& attempt, Outlived& outlived);
   void AwaitReboot(const Attempt& attempt, Outlived& outlived);

@@ -35,7 +35,7 @@ Readiness Engine::ReadinessOf(const MonitorItem& item, size_t index) const {
   const bool only_votes =
       responder.definition.config.has_take_offline() || !responder.action->is_throttled();
   if (own.kind != Readiness::Kind::kReady || only_votes) return own;
-  const bool left_alone = item.responders[index].waits_for == Readiness::Kind::kLeave;
+  const bool left_alone = responder.waits_for == Readiness::Kind::kLeave;
   for (const ResponderItem& other : item.responders) {
     Readiness readiness = other.action->Check();
     if (readiness.kind == Readiness::Kind::kLeave) return readiness;

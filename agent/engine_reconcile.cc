@@ -74,11 +74,18 @@ void Engine::ReconcileAttempt(const Attempt& attempt) {
                  attempt.effect.empty() ? "no effect had begun" : attempt.effect});
 }
 
-void Engine::AwaitProcess(const Attempt& attempt, Outlived& outlived, ProcessIdentity process) {
+// Until CloseOutlived its resource is busy and its monitors suppressed. Returns what is left of its
+// time.
+absl::Duration Engine::HoldFor(const Attempt& attempt, Outlived& outlived, std::string key) {
   outlived.attempt_id = attempt.id;
-  outlived.resource_key = absl::AsciiStrToLower(attempt.resource);
+  outlived.resource_key = std::move(key);
   Occupy(outlived.resource_key);
   Suppress(outlived.resource_key);
+  return std::max(absl::ZeroDuration(), attempt.timeout - parts_.ledger.AgeOf(attempt));
+}
+
+void Engine::AwaitProcess(const Attempt& attempt, Outlived& outlived, ProcessIdentity process) {
+  const absl::Duration left = HoldFor(attempt, outlived, absl::AsciiStrToLower(attempt.resource));
   const std::string id = attempt.id;
   const absl::StatusOr<int> pidfd = parts_.host.OpenProcess(process.pid);
   const auto ended = [this, id, effect = attempt.effect](int) {
@@ -94,8 +101,6 @@ void Engine::AwaitProcess(const Attempt& attempt, Outlived& outlived, ProcessIde
   }
   outlived.pidfd = *pidfd;
   outlived.process_watch = parts_.loop.WatchFd(*pidfd, kReadable, ended);
-  const absl::Duration left =
-      std::max(absl::ZeroDuration(), attempt.timeout - parts_.ledger.AgeOf(attempt));
   outlived.deadline = parts_.loop.CallAfter(left, [this, id, process] {
     KillProcessGroup(parts_.host.proc(), process).IgnoreError();
     CloseOutlived(id, {AttemptResult::kTimedOut, "TimedOut",
@@ -104,10 +109,7 @@ void Engine::AwaitProcess(const Attempt& attempt, Outlived& outlived, ProcessIde
 }
 
 void Engine::AwaitUnit(const Attempt& attempt, Outlived& outlived) {
-  outlived.attempt_id = attempt.id;
-  outlived.resource_key = absl::AsciiStrToLower(attempt.resource);
-  Occupy(outlived.resource_key);
-  Suppress(outlived.resource_key);
+  const absl::Duration left = HoldFor(attempt, outlived, absl::AsciiStrToLower(attempt.resource));
   const std::string id = attempt.id;
   const auto close = [this, id](AttemptResult result, std::string name, std::string message) {
     // Not inside the watch's own callback, which ends with the watch.
@@ -143,8 +145,6 @@ void Engine::AwaitUnit(const Attempt& attempt, Outlived& outlived) {
                              "/", state->sub_state));
         }
       });
-  const absl::Duration left =
-      std::max(absl::ZeroDuration(), attempt.timeout - parts_.ledger.AgeOf(attempt));
   outlived.deadline = parts_.loop.CallAfter(left, [this, id, close, ours] {
     const auto found = outlived_.find(id);
     if (found == outlived_.end()) return;
@@ -156,12 +156,7 @@ void Engine::AwaitUnit(const Attempt& attempt, Outlived& outlived) {
 
 // It was asked for, and may still come: nothing but the next boot or the deadline tells.
 void Engine::AwaitReboot(const Attempt& attempt, Outlived& outlived) {
-  outlived.attempt_id = attempt.id;
-  outlived.resource_key = ServerKey();
-  Occupy(outlived.resource_key);
-  Suppress(outlived.resource_key);
-  const absl::Duration left =
-      std::max(absl::ZeroDuration(), attempt.timeout - parts_.ledger.AgeOf(attempt));
+  const absl::Duration left = HoldFor(attempt, outlived, ServerKey());
   outlived.deadline = parts_.loop.CallAfter(left, [this, id = attempt.id, effect = attempt.effect] {
     CloseOutlived(id, {AttemptResult::kTimedOut, "NotRebooted",
                        "the server is still up at the deadline", effect});
