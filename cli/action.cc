@@ -29,11 +29,9 @@ void PrintHeadline(const std::string& what, const std::string& outcome, const st
   headline.Flush(output.out());
 }
 
-void PrintRefusal(const v1::RunActionResponse& response, const Verb& verb) {
+// What refused it, in rows; none where nothing did.
+void AddRefusal(Table& details, const v1::RunActionResponse& response, const Verb& verb) {
   const v1::RecoveryActionLogEvent& verdict = response.verdict();
-  PrintHeadline(absl::StrCat(verdict.action_id(), " ", verdict.resource_name()), "refused", "",
-                verb.output);
-  Table details = NewDetails(verb.output);
   AddDetail(details, "because", response.refused_because());
   if (response.has_time_to_retry_after()) {
     AddDetail(details, "next allowed",
@@ -43,6 +41,14 @@ void PrintRefusal(const v1::RunActionResponse& response, const Verb& verb) {
   AddDetail(details, "message", verdict.exception_message());
   AddDetail(details, "local", verdict.local_throttle_result());
   AddDetail(details, "group", verdict.group_throttle_result());
+}
+
+void PrintRefusal(const v1::RunActionResponse& response, const Verb& verb) {
+  const v1::RecoveryActionLogEvent& verdict = response.verdict();
+  PrintHeadline(absl::StrCat(verdict.action_id(), " ", verdict.resource_name()), "refused", "",
+                verb.output);
+  Table details = NewDetails(verb.output);
+  AddRefusal(details, response, verb);
   details.Flush(verb.output.out());
 }
 
@@ -67,18 +73,9 @@ ExitStatus EndOfDryRun(const v1::RunActionResponse& response) {
 
 void PrintDryRun(const v1::RunActionResponse& response, const Verb& verb) {
   verb.output.out() << Printable(response.allowed() ? "would run now" : "would be refused") << "\n";
-  const v1::RecoveryActionLogEvent& verdict = response.verdict();
   Table details = NewDetails(verb.output);
   AddDetail(details, "plan", response.plan());
-  AddDetail(details, "because", response.refused_because());
-  if (response.has_time_to_retry_after()) {
-    AddDetail(details, "next allowed",
-              LocalAndRelativeTime(TimeOf(response.time_to_retry_after()), verb.now(),
-                                   verb.world.time_zone));
-  }
-  AddDetail(details, "message", verdict.exception_message());
-  AddDetail(details, "local", verdict.local_throttle_result());
-  AddDetail(details, "group", verdict.group_throttle_result());
+  AddRefusal(details, response, verb);
   details.Flush(verb.output.out());
 }
 
