@@ -13,15 +13,8 @@ MonitorDefinition Definition(std::vector<std::string> probes = {"P"}) {
   return definition;
 }
 
-WatchedMonitor Alerting() {
-  WatchedMonitor monitor(Definition());
-  monitor.Good();
-  monitor.Bad("P", 3);
-  return monitor;
-}
-
 TEST(ClearAfterTest, ClearsExactlyWhenTheRuleHasNotHeldForSoLong) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   EXPECT_EQ(monitor.Good(), "");
   EXPECT_TRUE(monitor.status().alert);
   EXPECT_TRUE(monitor.status().clearing);
@@ -34,7 +27,7 @@ TEST(ClearAfterTest, ClearsExactlyWhenTheRuleHasNotHeldForSoLong) {
 }
 
 TEST(ClearAfterTest, ALookClearsToo) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   monitor.Good();
   monitor.StepWall(-absl::Hours(1));  // Only for people.
   EXPECT_EQ(monitor.Wait(absl::Minutes(5) - kTick), "");
@@ -43,7 +36,7 @@ TEST(ClearAfterTest, ALookClearsToo) {
 }
 
 TEST(ClearAfterTest, NothingClearsWithoutAGoodLook) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   monitor.Suppress(true);
   monitor.Suppress(false);  // The rule holds no longer: its evidence starts anew.
   EXPECT_FALSE(monitor.status().clearing);
@@ -52,7 +45,7 @@ TEST(ClearAfterTest, NothingClearsWithoutAGoodLook) {
 }
 
 TEST(ClearAfterTest, StartsAnewWhenTheRuleHoldsAgain) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   monitor.Good();
   monitor.Wait(absl::Minutes(4));
   monitor.Bad("P", 2);  // Not yet the rule.
@@ -66,7 +59,7 @@ TEST(ClearAfterTest, StartsAnewWhenTheRuleHoldsAgain) {
 }
 
 TEST(ClearAfterTest, NoStateIsEnteredAndNothingIsFreshWhileItClears) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   EXPECT_TRUE(monitor.status().fresh);
   monitor.Good();
   EXPECT_FALSE(monitor.status().fresh);
@@ -78,7 +71,7 @@ TEST(ClearAfterTest, NoStateIsEnteredAndNothingIsFreshWhileItClears) {
 }
 
 TEST(ClearAfterTest, TheEndOfASettleStartsItAnew) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   monitor.Suppress(true);
   monitor.Good();
   EXPECT_TRUE(monitor.status().clearing);
@@ -92,7 +85,7 @@ TEST(ClearAfterTest, TheEndOfASettleStartsItAnew) {
 }
 
 TEST(ClearAfterTest, GoesOnInAHoldAndClearsInIt) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   monitor.Good();
   monitor.Hold(true);
   EXPECT_EQ(monitor.next_tick_in(), absl::Minutes(5));
@@ -100,7 +93,7 @@ TEST(ClearAfterTest, GoesOnInAHoldAndClearsInIt) {
 }
 
 TEST(ClearAfterTest, ARestartOfTheAgentStartsItAnew) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   monitor.Good();
   monitor.Wait(absl::Minutes(4));
   monitor.Restart();
@@ -112,7 +105,7 @@ TEST(ClearAfterTest, ARestartOfTheAgentStartsItAnew) {
 }
 
 TEST(ClearAfterTest, ATimeInWhichNobodyCouldLookDoesNotCount) {
-  WatchedMonitor monitor = Alerting();
+  WatchedMonitor monitor = Alerting(Definition());
   monitor.Good();
   monitor.Wait(absl::Minutes(4));
   EXPECT_EQ(monitor.Blind("P", 3), "DEGRADED>UNAVAILABLE");

@@ -9,13 +9,6 @@ namespace {
 
 constexpr absl::Duration kTick = absl::Nanoseconds(1);
 
-WatchedMonitor Alerting() {
-  WatchedMonitor monitor;
-  monitor.Good();
-  monitor.Bad("P", 3);
-  return monitor;
-}
-
 TEST(RepairTest, EndsByItselfExactlyAtItsEnd) {
   WatchedMonitor monitor;
   monitor.Good();

@@ -7,14 +7,6 @@ namespace {
 
 constexpr absl::Duration kTick = absl::Nanoseconds(1);
 
-// A monitor whose alert begins now: DEGRADED, UNHEALTHY in 60 s, UNRECOVERABLE in 10 min.
-WatchedMonitor Alerting() {
-  WatchedMonitor monitor;
-  monitor.Good();
-  monitor.Bad("P", 3);
-  return monitor;
-}
-
 TEST(TimelineTest, TheStateAtZeroIsEnteredWithTheAlert) {
   WatchedMonitor monitor;
   monitor.Good();

@@ -121,6 +121,14 @@ class WatchedMonitor {
   Transition last_;
 };
 
+// One whose alert begins now.
+inline WatchedMonitor Alerting(const MonitorDefinition& definition = ThreeInARow()) {
+  WatchedMonitor monitor(definition);
+  monitor.Good();
+  monitor.Bad("P", 3);
+  return monitor;
+}
+
 }  // namespace salve
 
 #endif  // SALVE_MONITORS_WATCHED_MONITOR_H_

@@ -1,13 +1,10 @@
 #include "responders/actions/kill_process.h"
 
 #include <fstream>
-#include <optional>
 
-#include "base/fake_service_manager.h"
-#include "base/simulated_loop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "responders/actions/processes_fixture.h"
+#include "responders/actions/process_action_fixture.h"
 
 namespace salve {
 namespace {
@@ -19,7 +16,7 @@ using Signalled = FakeHost::Signalled;
 
 constexpr absl::Duration kTick = absl::Nanoseconds(1);
 
-class KillProcessTest : public ::testing::Test {
+class KillProcessTest : public ProcessActionTest {
  protected:
   void MakeByName(const std::string& name, uint32_t max_count = 0) {
     config_.set_process_name(name);
@@ -31,32 +28,8 @@ class KillProcessTest : public ::testing::Test {
     action_ = NewKillProcess(config_, {loop_, processes_.host, services_});
     loop_.RunPending();
   }
-  void Run(absl::Duration timeout = absl::Minutes(2)) {
-    result_.reset();
-    action_->Run(
-        loop_.Now() + timeout,
-        [this](std::string effect, absl::AnyInvocable<void(absl::Status)> then) {
-          effect_ = std::move(effect);
-          if (before_record_) before_record_();
-          then(recorded_);
-        },
-        [this](ActionResult result) {
-          EXPECT_FALSE(result_.has_value()) << "done twice";
-          result_ = std::move(result);
-        });
-    loop_.RunPending();
-  }
-  const std::vector<Signalled>& Signals() { return processes_.host.signalled(); }
 
-  SimulatedLoop loop_;
-  FakeProcesses processes_{loop_};
-  FakeServiceManager services_{loop_};
   config::KillProcess config_;
-  std::unique_ptr<Action> action_;
-  std::string effect_;
-  absl::Status recorded_ = absl::OkStatus();
-  std::function<void()> before_record_;
-  std::optional<ActionResult> result_;
 };
 
 TEST_F(KillProcessTest, EndsThoseOfTheNameByTerm) {

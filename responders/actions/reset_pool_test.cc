@@ -4,14 +4,11 @@
 #include <sys/stat.h>
 
 #include <fstream>
-#include <optional>
 
-#include "base/fake_service_manager.h"
-#include "base/simulated_loop.h"
 #include "base/unique_fd.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "responders/actions/processes_fixture.h"
+#include "responders/actions/process_action_fixture.h"
 
 namespace salve {
 namespace {
@@ -26,7 +23,7 @@ constexpr absl::Duration kTick = absl::Nanoseconds(1);
 constexpr char kUnit[] = "fpm.service";
 constexpr pid_t kMain = 70;
 
-class ResetPoolTest : public ::testing::Test {
+class ResetPoolTest : public ProcessActionTest {
  protected:
   ResetPoolTest() {
     config_.set_service("fpm");
@@ -64,33 +61,11 @@ class ResetPoolTest : public ::testing::Test {
     action_ = NewResetPool(config_, {loop_, processes_.host, services_});
     loop_.RunPending();
   }
-  void Run(absl::Duration timeout = absl::Minutes(2)) {
-    result_.reset();
-    action_->Run(
-        loop_.Now() + timeout,
-        [this](std::string effect, absl::AnyInvocable<void(absl::Status)> then) {
-          effect_ = std::move(effect);
-          then(recorded_);
-        },
-        [this](ActionResult result) {
-          EXPECT_FALSE(result_.has_value()) << "done twice";
-          result_ = std::move(result);
-        });
-    loop_.RunPending();
-  }
-  const std::vector<Signalled>& Signals() { return processes_.host.signalled(); }
 
-  SimulatedLoop loop_;
-  FakeProcesses processes_{loop_};
-  FakeServiceManager services_{loop_};
   config::ResetPool config_;
-  std::unique_ptr<Action> action_;
   pid_t last_worker_ = 100;
   bool respawns_ = true;
   int renews_on_ = 0;  // What the main process answers with new workers.
-  absl::Status recorded_ = absl::OkStatus();
-  std::string effect_;
-  std::optional<ActionResult> result_;
 };
 
 TEST_F(ResetPoolTest, RollsWorkerByWorkerWithAPauseBetween) {
