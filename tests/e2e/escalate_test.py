@@ -284,12 +284,11 @@ class EscalateTest(unittest.TestCase):
                             + webhook("hook", hook.port)) as agent:
                 self.fall_ill(agent)
                 agent.wait_for(lambda: len(self.monitoring(agent, 6)) == 1, what="a failure")
-                time.sleep(0.5)
                 agent.process.kill()
                 agent.process.wait()
                 agent.start()
                 agent.wait_for(lambda: len(self.monitoring(agent, 5)) == 1, what="the receipt")
-                time.sleep(1)
+                time.sleep(1)  # A second delivery of it, if there were one, would come at once.
                 self.assertEqual([body["kind"] for body in hook.bodies()], ["escalation"] * 2)
 
 

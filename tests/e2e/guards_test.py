@@ -2,21 +2,10 @@
 
 import os
 import signal
-import time
 import unittest
 
-from plain import Agent
+from plain import TOUCH, Agent
 from server import policy
-
-# Fails while the file `ok` is not there; the responder makes it.
-TOUCH = """
-health_set {
-  name: "Files"
-  probe { name: "File" interval: "200ms" timeout: "200ms" exec { command: "/bin/sh" command: "-c" command: "test -e ok || exit 2" } }
-  monitor { name: "Gone" probe: "File" consecutive_failures { threshold: 1 } transition { to: UNHEALTHY } }
-  responder { name: "Touch" monitor: "Gone" on: UNHEALTHY settle: "1s" run_command { command: "/usr/bin/touch" command: "ok" } }
-}
-"""
 
 # As often as it likes: only the guards keep it from acting.
 RUN = policy(action="RunCommand", minutes=-1, hour=-1, day=-1)
@@ -29,6 +18,11 @@ def looks(agent):
 class GuardsTest(unittest.TestCase):
     def healed(self, agent):
         return os.path.exists(agent.path("ok"))
+
+    def is_at_rest(self, agent):
+        """No action runs or settles."""
+        responder, = agent.json("responder", "list")["Responders"]
+        return responder["State"] not in ("asking", "running", "settling")
 
     def expect_nothing_is_done(self, agent):
         """Through a good many looks."""
@@ -119,13 +113,14 @@ class GuardsTest(unittest.TestCase):
 
                 os.remove(agent.path(path))
                 agent.wait_for(lambda: self.healed(agent), what="the healing")
-                time.sleep(2)  # Its settle: what breaks within it counts against the attempt.
+                # What breaks within its settle counts against the attempt.
+                agent.wait_for(lambda: self.is_at_rest(agent), what="the settle's end")
 
                 os.remove(agent.path("ok"))
                 agent.wait_for(lambda: self.healed(agent), what="another healing")
                 agent.write(path, "")  # While it runs.
                 agent.wait_for(lambda: agent.json("actions", "status").get("Paused"), what="pause")
-                time.sleep(2)  # What began before has ended and settled.
+                agent.wait_for(lambda: self.is_at_rest(agent), what="the end of what began before")
                 if self.healed(agent):
                     os.remove(agent.path("ok"))
                 self.expect_nothing_is_done(agent)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 import unittest
 
 from server import Server, parse_time, policy, why_not
@@ -177,7 +176,7 @@ class RebootTest(unittest.TestCase):
                 server.kill("nginx")
                 server.wait_for(lambda: server.event_ids("Monitoring").count(1) > healed,
                                 what="healthy again")
-            time.sleep(3)
+            self.await_looks(server, "Ping", 6)
             self.assertNotIn("RebootServer", {action for _, action in
                                               actions(server, "RecoveryActionLogs")})
             self.assertEqual(server.machine.boots, 1)
@@ -202,13 +201,15 @@ class RebootTest(unittest.TestCase):
             self.assertEqual(server.event_ids("RecoveryActionLogs"), [])
             self.assertEqual(server.machine.boots, 2)
 
-    def looks(self, server):
-        return len(server.events("--channel", "ProbeResult", "--name", "DiskFile"))
+    def await_looks(self, server, probe, count):
+        """So many more of them."""
+        looks = lambda: len(server.events("--channel", "ProbeResult", "--name", probe))
+        before = looks()
+        server.wait_for(lambda: looks() >= before + count, what="more looks")
 
     def expect_nothing_is_done(self, server):
         """Through a good many looks, from now on."""
-        before = self.looks(server)
-        server.wait_for(lambda: self.looks(server) >= before + 25, what="more looks")
+        self.await_looks(server, "DiskFile", 25)
         self.assertEqual(len(server.events("--channel", "RecoveryActionLogs")), self.done)
 
     def is_there(self, server, name):

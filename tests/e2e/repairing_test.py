@@ -3,18 +3,8 @@
 import os
 import unittest
 
-from plain import Agent
+from plain import TOUCH, Agent
 from server import policy
-
-# Fails while the file `ok` is not there; the responder makes it.
-TOUCH = """
-health_set {
-  name: "Files"
-  probe { name: "File" interval: "200ms" timeout: "200ms" exec { command: "/bin/sh" command: "-c" command: "test -e ok || exit 2" } }
-  monitor { name: "Gone" probe: "File" consecutive_failures { threshold: 1 } transition { to: UNHEALTHY } }
-  responder { name: "Touch" monitor: "Gone" on: UNHEALTHY settle: "1s" run_command { command: "/usr/bin/touch" command: "ok" } }
-}
-"""
 
 
 def monitor(agent):
