@@ -61,9 +61,10 @@ class EngineGuardsTest : public testing::Test {
     world_.loop.RunPending();
     return answer;
   }
-  v1::RunActionResponse RunByHand() {
+  v1::RunActionResponse RunByHand(bool dry_run = false) {
     v1::RunActionRequest request;
     request.set_responder("Fix");
+    request.set_dry_run(dry_run);
     v1::RunActionResponse answer;
     world_.engine->RunManually(request, [&](auto response) { answer = *std::move(response); });
     world_.RunFor(absl::Seconds(5));
@@ -205,6 +206,9 @@ TEST_F(EngineGuardsTest, APersonActsInAMaintenanceButNotWhilePaused) {
   const v1::RunActionResponse refused = RunByHand();
   EXPECT_FALSE(refused.allowed());
   EXPECT_EQ(refused.refused_because(), "actions are paused by ada: storm");
+  const v1::RunActionResponse dry = RunByHand(/*dry_run=*/true);
+  EXPECT_FALSE(dry.allowed());
+  EXPECT_EQ(dry.refused_because(), "actions are paused by ada: storm");
   EXPECT_EQ(Runs(), 1u);
 }
 

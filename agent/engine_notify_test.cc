@@ -97,6 +97,18 @@ TEST_F(EngineNotifyTest, AMaintenanceSilencesItAndAPauseDoesNot) {
   EXPECT_EQ(Runs(), 0u);
 }
 
+TEST_F(EngineNotifyTest, PeopleWaitNoLongerBecauseAPauseStopsTheTimeline) {
+  Configure(Web(Responder("Call", "escalate {}", "after: '10m'")));
+  v1::PauseRequest pause;
+  pause.set_verb(v1::PauseRequest::PAUSE);
+  world_.engine->PauseActions(pause, [](const auto&) {});
+  Break();
+  world_.RunFor(absl::Minutes(10));  // It is UNHEALTHY from the third look on.
+  EXPECT_EQ(Told("mail"), Texts());
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(Told("mail"), Texts{"Web/Down is UNHEALTHY"});
+}
+
 TEST_F(EngineNotifyTest, TellsOnceAnIncidentAndThenThatItIsWell) {
   Configure(Web(Responder("Call", "escalate {}")));
   Break();

@@ -837,6 +837,16 @@ TEST_F(EtcdHealthTest, WithoutEtcdThereIsNoAnswer) {
   EXPECT_EQ(Say(one, true).status().code(), absl::StatusCode::kUnavailable);
 }
 
+TEST_F(EtcdHealthTest, WhoLeavesIsNoHealthyServerAnyMore) {
+  Server& one = Start("web-1");
+  Server& two = Start("web-2");
+  ASSERT_TRUE(Say(one, true).ok());
+  ASSERT_EQ(Say(two, true)->healthy_others, 1);
+  one.coordinator->Leave([] {});
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(Say(two, true)->healthy_others, 0);
+}
+
 TEST_F(EtcdHealthTest, AGroupWithoutServersIsAnErrorAndNoCount) {
   Server& one = Start("web-1");
   etcdserverpb::TxnRequest none;
