@@ -61,6 +61,7 @@ struct Notifier::Line {
 Notifier::Notifier(Parts parts) : parts_(std::move(parts)) {}
 
 Notifier::~Notifier() {
+  *alive_ = false;
   for (auto& [name, line] : lines_) {
     parts_.loop.CancelTimer(line->timer);
     parts_.transport.Cancel(line->delivery);
@@ -119,7 +120,7 @@ void Notifier::Configure(const AgentDefinition& agent) {
     }
   }
   lines_ = std::move(lines);
-  for (auto& [name, line] : lines_) Pump(*line);
+  for (const auto& [name, line] : lines_) PumpSoon(name);
 }
 
 std::vector<std::string> Notifier::Send(const Notice& notice) {
@@ -132,7 +133,7 @@ std::vector<std::string> Notifier::Send(const Notice& notice) {
     }
     names.push_back(name);
     Accept(*line, bounded);
-    Pump(*line);
+    PumpSoon(name);
   }
   return names;
 }
@@ -195,6 +196,23 @@ bool Notifier::IsBlocked(const Line& line, size_t index) const {
                      [&](const Entry& entry) { return entry.notice.incident_id == incident; });
 }
 
+// One destination a turn: a delivery that begins may start a thread, and many destinations at once
+// would hold the loop up.
+void Notifier::PumpSoon(const std::string& name) {
+  due_.push_back(name);
+  if (due_.size() == 1) PostPump();
+}
+
+void Notifier::PostPump() {
+  parts_.loop.Post([this, alive = alive_] {
+    if (!*alive) return;
+    const auto line = lines_.find(due_.front());
+    due_.pop_front();
+    if (!due_.empty()) PostPump();
+    if (line != lines_.end()) Pump(*line->second);
+  });
+}
+
 void Notifier::Pump(Line& line) {
   if (line.delivery != DeliveryId::kNone) return;
   parts_.loop.CancelTimer(std::exchange(line.timer, TimerId::kNone));
@@ -209,7 +227,7 @@ void Notifier::Pump(Line& line) {
   if (next == Instant::InfiniteFuture()) return;
   line.timer = parts_.loop.CallAt(next, [this, &line] {
     line.timer = TimerId::kNone;
-    Pump(line);
+    PumpSoon(line.destination.name());
   });
 }
 

@@ -63,6 +63,8 @@ class Notifier {
 
   void Accept(Line& line, const Notice& notice);
   void Merge(Entry& digest, const Notice& notice);
+  void PumpSoon(const std::string& name);
+  void PostPump();
   void Pump(Line& line);
   void Begin(Line& line, Entry& entry);
   void OnEnd(Line& line, const std::string& id, absl::StatusOr<std::string> answer);
@@ -79,6 +81,8 @@ class Notifier {
   config::Escalation settings_;
   std::map<std::string, std::unique_ptr<Line>> lines_;  // By destination.
   std::map<std::string, std::deque<Entry>> restored_;   // Until Configure.
+  std::deque<std::string> due_;  // Destinations to be looked at, each in a turn of its own.
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace salve

@@ -83,6 +83,19 @@ TEST_F(NotifierTest, TellsAllOrThoseThatAreNamed) {
   EXPECT_TRUE(kept_.empty());
 }
 
+TEST_F(NotifierTest, ManyDestinationsDoNotMakeOneLongTurnOfTheLoop) {
+  loop_.RunPending();  // What Configure looks at.
+  notifier_->Send(Of("a", "one", {}));
+  EXPECT_EQ(transport_.attempts.size(), 0u);
+  std::vector<size_t> begun;  // After each turn.
+  loop_.Post([&] {
+    begun.push_back(transport_.attempts.size());
+    loop_.Post([&] { begun.push_back(transport_.attempts.size()); });
+  });
+  loop_.RunPending();
+  EXPECT_EQ(begun, (std::vector<size_t>{1, 2}));
+}
+
 TEST_F(NotifierTest, TriesAgainAfterATimeThatDoublesAndThenGivesUp) {
   transport_.Answer("mail", absl::UnavailableError("relay refuses"));
   const Instant start = loop_.Now();
