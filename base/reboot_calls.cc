@@ -31,6 +31,17 @@ bool IsNotThere(const absl::Status& status) {
          absl::StartsWith(status.message(), "org.freedesktop.DBus.Error.NameHasNoOwner:");
 }
 
+// It was asked for, and nobody said no. Who is asked goes down with the rest, and so does the bus:
+// perhaps before the answer has come.
+bool IsAnswerLost(const absl::Status& status) {
+  for (const char* what :
+       {"org.freedesktop.DBus.Error.NoReply:", "org.freedesktop.DBus.Error.Disconnected:",
+        "org.freedesktop.DBus.Error.Timeout:", "no answer within "}) {
+    if (absl::StartsWith(status.message(), what)) return true;
+  }
+  return false;
+}
+
 // What blocks a shutdown, of ListInhibitors' answer: "dpkg (upgrade under way, pid 71)".
 absl::StatusOr<std::vector<std::string>> BlockersIn(sd_bus_message* message) {
   std::vector<std::string> blockers;
@@ -84,7 +95,9 @@ void RebootCalls::Down() {
   std::vector<uint64_t> lost;
   for (const auto& [id, request] : requests_) lost.push_back(id);
   for (const uint64_t id : lost) {
-    Finish(id, absl::UnavailableError("the connection to systemd broke"));
+    const bool was_asked = requests_.at(id).asked;
+    Finish(id, was_asked ? absl::OkStatus()
+                         : absl::UnavailableError("the connection to systemd broke"));
   }
 }
 
@@ -117,6 +130,7 @@ void RebootCalls::TakeInhibitors(uint64_t id, const Reply& reply) {
 }
 
 void RebootCalls::AskLogind(uint64_t id) {
+  requests_.at(id).asked = true;
   link_->bus()->Call(
       Logind("RebootWithFlags"),
       [this, id](const Reply& reply) {
@@ -137,18 +151,21 @@ void RebootCalls::AskOldLogind(uint64_t id) {
 }
 
 void RebootCalls::AskSystemd(uint64_t id) {
+  requests_.at(id).asked = true;
   link_->bus()->Call(
       {kSystemd, kSystemdPath, kManagerInterface, "StartUnit", kAnswerTimeout},
-      [this, id](const Reply& reply) {
-        Finish(id, reply.ok() ? absl::OkStatus() : reply.status());
-      },
-      "ss", "reboot.target", "replace-irreversibly");
+      [this, id](const Reply& reply) { End(id, reply.status()); }, "ss", "reboot.target",
+      "replace-irreversibly");
 }
 
 void RebootCalls::TakeAnswer(uint64_t id, const Reply& reply) {
   if (!requests_.contains(id)) return;
   if (!reply.ok() && IsNotThere(reply.status())) return AskSystemd(id);
-  Finish(id, reply.ok() ? absl::OkStatus() : reply.status());
+  End(id, reply.status());
+}
+
+void RebootCalls::End(uint64_t id, const absl::Status& answer) {
+  Finish(id, IsAnswerLost(answer) ? absl::OkStatus() : answer);
 }
 
 void RebootCalls::Finish(uint64_t id, const absl::Status& status) {

@@ -35,6 +35,7 @@ class RebootCalls final : public SystemdLink::User {
   struct Request {
     bool force = false;
     bool begun = false;
+    bool asked = false;  // It may come, whatever becomes of the answer.
     RebootDone done;
     TimerId timer = TimerId::kNone;
   };
@@ -47,6 +48,7 @@ class RebootCalls final : public SystemdLink::User {
   void AskOldLogind(uint64_t id);
   void AskSystemd(uint64_t id);
   void TakeAnswer(uint64_t id, const Reply& reply);
+  void End(uint64_t id, const absl::Status& answer);
   void Finish(uint64_t id, const absl::Status& status);
 
   EventLoop& loop_;

@@ -540,6 +540,20 @@ TEST_P(SdBusServiceManagerOnABusTest, ARebootIsLostWithTheConnection) {
   EXPECT_EQ(Reboot().code(), absl::StatusCode::kUnavailable);
 }
 
+// logind and the bus go down with the server: the attempt must not be told as failed by then.
+TEST_P(SdBusServiceManagerOnABusTest, ARebootWhoseAnswerIsLostMayCome) {
+  systemd_.silent = {"RebootWithFlags"};
+  loop_.CallAfter(absl::Milliseconds(20), [this] { systemd_.Drop(); });
+  EXPECT_EQ(Reboot(), absl::OkStatus());
+}
+
+TEST_P(SdBusServiceManagerOnABusTest, ARebootThatNobodyIsLeftToAnswerMayCome) {
+  for (const char* error : {"NoReply", "Disconnected", "Timeout"}) {
+    systemd_.errors["RebootWithFlags"] = absl::StrCat("org.freedesktop.DBus.Error.", error);
+    EXPECT_EQ(Reboot(), absl::OkStatus()) << error;
+  }
+}
+
 // What only a peer has: no logind.
 class SdBusServiceManagerOfAPeerTest : public SdBusServiceManagerTest {};
 INSTANTIATE_TEST_SUITE_P(Peer, SdBusServiceManagerOfAPeerTest, testing::Values(false));

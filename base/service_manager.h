@@ -82,11 +82,12 @@ class ServiceManager {
   virtual void CancelJob(uint32_t job_id) = 0;
 
   // Asks for a reboot of the machine: logind, and where there is none, systemd. `done` is called
-  // once, not inside this call, at most at `deadline`: OK when the reboot is on its way, which
-  // does not mean that it happens.
+  // once, not inside this call, at most at `deadline`: OK when the reboot is on its way, or was
+  // asked for and the answer got lost, as it may when the bus goes down first. That does not mean
+  // that it happens.
   // Errors in `done`: kFailedPrecondition: somebody inhibits it (logind's `shutdown` in mode
   //   `block`) and not `force`; the message names all. kDeadlineExceeded, kPermissionDenied,
-  //   kUnavailable (no bus, no answer).
+  //   kUnavailable (no bus, or no answer before it was asked for).
   virtual void Reboot(bool force, Instant deadline, RebootDone done) = 0;
 
   // True when the system is shutting down or rebooting; false when not, or not known.

@@ -128,7 +128,8 @@ class RebootTest(unittest.TestCase):
             self.assertEqual(actions(server, "RecoveryActionResults"),
                              [(500, "RestartService"), (501, "RestartService"),
                               (500, "ResetPool"), (501, "ResetPool"),
-                              (500, "RebootServer"), (501, "RebootServer")])
+                              (500, "RebootServer"), (501, "RebootServer")],
+                             server.events("--channel", "RecoveryActionResults")[-1])
             ended = server.events("--channel", "RecoveryActionResults")[-1]
             self.assertEqual(ended["Context"], "the server has booted")
             refusal = [event for event in server.events("--channel", "RecoveryActionLogs")
