@@ -1,7 +1,6 @@
 """Components by the agent itself: votes, the state file, the endpoint for load balancers."""
 
 import os
-import signal
 import socket
 import unittest
 import urllib.error
@@ -69,9 +68,8 @@ class ComponentTest(unittest.TestCase):
 
             # A person's vote beside it; both outlive a kill.
             agent.ctl("component", "offline", "web", "--reason", "a new disk")
-            # Events are written within 100 ms; the votes themselves, before they are answered.
-            agent.wait_for(lambda: len(self.told(agent)) >= 2, what="the events of both votes")
-            agent.stop(signal.SIGKILL)
+            self.assertEqual(len(self.told(agent)), 2)
+            agent.kill_with_all_written()
             agent.start()
             agent.wait_for(lambda: self.ready() == (503, "offline, 2 votes\n"), what="both votes")
             os.remove(self.sick)

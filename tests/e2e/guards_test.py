@@ -1,7 +1,6 @@
 """Maintenance and the kill switch in a plain agent: by command, by file, through kill -9."""
 
 import os
-import signal
 import unittest
 
 from plain import TOUCH, Agent
@@ -34,7 +33,7 @@ class GuardsTest(unittest.TestCase):
         return agent.json("monitor", "list")["Monitors"][0].get("Hold", "")
 
     def kill(self, agent):
-        agent.stop(signal.SIGKILL)
+        agent.kill_with_all_written()
         agent.start()
         agent.wait_for(lambda: agent.health() is not None, what="an answer")
 

@@ -4,10 +4,12 @@
         agent.wait_for(lambda: agent.health() == "HEALTHY")
 """
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -85,6 +87,19 @@ class Agent:
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
         return self.process.wait(timeout=90)
+
+    def kill_with_all_written(self):
+        """kill -9 once all events that can be asked for are on disk, as they are after 100 ms or
+        so: what was asked for is answered from memory, too."""
+        told = max((int(event["RecordId"]) for event in self.events()), default=0)
+
+        def written():
+            with contextlib.closing(sqlite3.connect(
+                    f"file:{self.state}/events.db?mode=ro", uri=True)) as database:
+                return database.execute("SELECT max(record_id) FROM events").fetchone()[0] or 0
+
+        self.wait_for(lambda: written() >= told, what=f"event {told} on disk")
+        self.stop(signal.SIGKILL)
 
     def ctl(self, *argv, check=True):
         result = subprocess.run([SALVECTL, "--socket", self.socket, *argv], text=True,

@@ -19,7 +19,7 @@ class RepairingTest(unittest.TestCase):
             agent.wait_for(lambda: agent.health() == "HEALTHY", what="a start")
             agent.ctl("monitor", "repairing", "Files/Gone", "--for", "2h", "--reason", "new disk")
             self.assertEqual(agent.health(), "REPAIRING")
-            agent.stop(9)
+            agent.kill_with_all_written()
             os.unlink(agent.path("ok"))
             agent.start()
             agent.wait_for(lambda: agent.probe("File").get("ResultType") == "Failed",
