@@ -7,6 +7,7 @@ import unittest
 
 from server import Server, policy, why_not
 
+ALONE = True  # wrk takes both cores.
 WORKERS = 8
 
 FPM_POOL = f"""[www]

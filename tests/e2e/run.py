@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Runs unittest files, each in a process of its own with a time limit.
 
-    run.py [--limit SECONDS] FILE...
+    run.py [--limit SECONDS] [--jobs N] FILE...
+
+Most of these tests wait most of the time, so with --jobs some run side by side;
+each one's output is then shown when it ends. A file that measures says so by a
+line `ALONE = True`, and runs when nothing else does.
 
 The last line is `N passed, N failed, N skipped`. A file that runs out of time
 or dies counts the tests that had passed and one failure. The disks of machines
@@ -9,9 +13,11 @@ or dies counts the tests that had passed and one failure. The disks of machines
 """
 
 import argparse
+import concurrent.futures
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,8 +80,8 @@ def run_here(path, counts_path):
     result.write(over=True)
 
 
-def run_file(path, limit, folder):
-    """Runs one file in a child; returns its Counts."""
+def run_file(path, limit, folder, output):
+    """Runs one file in a child that prints to `output`; returns its Counts."""
     counts_path = os.path.join(folder, "counts.json")
     if os.path.exists(counts_path):
         os.remove(counts_path)
@@ -84,11 +90,12 @@ def run_file(path, limit, folder):
         env["SALVE_MACHINE_DIR"] = folder
     child = subprocess.Popen(
         [sys.executable, os.path.abspath(__file__), "--child", counts_path, path],
-        stdin=subprocess.DEVNULL, start_new_session=True, env=env)
+        stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        start_new_session=True, env=env)
     try:
         child.wait(limit)
     except subprocess.TimeoutExpired:
-        print(f"{path}: did not end in {limit:g} s", flush=True)
+        print(f"{path}: did not end in {limit:g} s", file=output, flush=True)
         child.terminate()
         try:
             child.wait(GRACE_SECONDS)
@@ -111,25 +118,57 @@ def run_file(path, limit, folder):
     return counts
 
 
+def is_alone(path):
+    with open(path) as file:
+        return re.search(r"^ALONE = True", file.read(), re.MULTILINE) is not None
+
+
+def run_captured(path, limit, folder):
+    """As run_file, with a header and the time; returns the Counts and all that was printed."""
+    start = time.monotonic()
+    with tempfile.TemporaryFile("w+", errors="replace", dir=folder) as output:
+        with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
+            counts = run_file(path, limit, own, output)
+        output.seek(0)
+        said = output.read()
+    took = time.monotonic() - start
+    return counts, f"== {path}\n{said}== {path}: {counts} in {took:.1f} s"
+
+
+def run_all(files, limit, jobs, folder):
+    total = Counts()
+    beside = [path for path in files if jobs > 1 and not is_alone(path)]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        runs = [pool.submit(run_captured, path, limit, folder) for path in beside]
+        for run in concurrent.futures.as_completed(runs):
+            counts, said = run.result()
+            print(said, flush=True)
+            total += counts
+    for path in files:
+        if path in beside:
+            continue
+        print(f"== {path}", flush=True)
+        start = time.monotonic()
+        counts = run_file(path, limit, folder, sys.stdout)
+        print(f"== {path}: {counts} in {time.monotonic() - start:.1f} s", flush=True)
+        total += counts
+    return total
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--limit", type=float, default=600, help="seconds for each file")
+    parser.add_argument("--jobs", type=int, default=1, help="files that run side by side")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("files", nargs="+")
     args = parser.parse_args()
     if args.child:
         run_here(os.path.abspath(args.files[0]), args.child)
         return 0
-    total = Counts()
     with tempfile.TemporaryDirectory(
             dir=os.environ.get("SALVE_MACHINE_DIR", "/var/tmp"), prefix="salve-e2e-",
             ignore_cleanup_errors=True) as folder:
-        for path in args.files:
-            print(f"== {path}", flush=True)
-            start = time.monotonic()
-            counts = run_file(path, args.limit, folder)
-            print(f"== {path}: {counts} in {time.monotonic() - start:.1f} s", flush=True)
-            total += counts
+        total = run_all(args.files, args.limit, args.jobs, folder)
     print(total)
     return 0 if total.ok else 1
 

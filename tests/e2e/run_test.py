@@ -40,6 +40,24 @@ class T(unittest.TestCase):
     def test_a(self): open(os.environ["SALVE_MACHINE_DIR"] + "/left", "w").close()
     def test_b(self): os._exit(0)
 """
+# Passes only beside another of its kind.
+MEETS = """
+import os, pathlib, time, unittest
+class T(unittest.TestCase):
+    def test_meets(self):
+        folder = pathlib.Path(__file__).parent
+        (folder / f"here-{os.getpid()}").touch()
+        while len(list(folder.glob("here-*"))) < 2: time.sleep(0.01)
+        print("met", flush=True)
+"""
+# Passes only when nobody else runs.
+ALONE = """
+import pathlib, unittest
+ALONE = True  # it measures
+class T(unittest.TestCase):
+    def test_alone(self):
+        self.assertEqual(len(list(pathlib.Path(__file__).parent.glob("here-*"))), 2)
+"""
 
 
 class RunTest(unittest.TestCase):
@@ -50,14 +68,15 @@ class RunTest(unittest.TestCase):
         self.folder = folder.name
         os.mkdir(f"{self.folder}/machines")
 
-    def run_files(self, *texts, limit=60):
+    def run_files(self, *texts, limit=60, jobs=1):
         paths = []
         for i, text in enumerate(texts):
             paths.append(f"{self.folder}/x{i}_test.py")
             with open(paths[-1], "w") as file:
                 file.write(text)
         done = subprocess.run(
-            [sys.executable, f"{HERE}/run.py", f"--limit={limit}", *paths], text=True,
+            [sys.executable, f"{HERE}/run.py", f"--limit={limit}", f"--jobs={jobs}", *paths],
+            text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env={**os.environ, "SALVE_MACHINE_DIR": f"{self.folder}/machines"})
         self.output = done.stdout
@@ -88,6 +107,15 @@ class RunTest(unittest.TestCase):
                 "    @classmethod\n    def setUpClass(cls): 1 / 0\n"
                 "    def test_a(self): pass\n")
         self.assertEqual(self.run_files(text), ("0 passed, 1 failed, 0 skipped", 1))
+
+    def test_jobs_run_side_by_side_and_show_what_they_said(self):
+        self.assertEqual(self.run_files(ALONE, MEETS, MEETS, jobs=2, limit=20),
+                         ("3 passed, 0 failed, 0 skipped", 0))
+        self.assertEqual(self.output.count("met\n"), 2)
+
+    def test_without_jobs_one_runs_after_the_other(self):
+        self.assertEqual(self.run_files(MEETS, MEETS, limit=1),
+                         ("1 passed, 1 failed, 0 skipped", 1))
 
     def test_nothing_run_is_no_success(self):
         self.assertEqual(self.run_files(""), ("0 passed, 0 failed, 0 skipped", 1))

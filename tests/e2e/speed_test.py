@@ -6,6 +6,7 @@ import unittest
 
 from server import Server, policy, why_not
 
+ALONE = True  # Its bounds are milliseconds.
 ROUNDS = 20
 
 VICTIM = b"""[Unit]
