@@ -27,6 +27,11 @@ class FakeServiceManager final : public ServiceManager {
     units_.insert_or_assign(unit, std::move(state));
     TellSoon(unit);
   }
+  // Sets the units that are failed, whatever SetUnit says, and tells it to their watchers, soon.
+  void SetFailedUnits(FailedUnitsList failed) {
+    failed_ = std::move(failed);
+    TellFailedSoon();
+  }
   // What is set of a unit, to be changed and set again: `active`, loaded, if it is new.
   UnitState Unit(const std::string& unit) const {
     const auto it = units_.find(unit);
@@ -45,6 +50,7 @@ class FakeServiceManager final : public ServiceManager {
   void SetConnected(bool connected) {
     connected_ = connected;
     for (const auto& [id, watch] : watches_) TellSoon(watch.unit);
+    TellFailedSoon();
   }
   void SetStopping(bool stopping) { stopping_ = stopping; }
   // Makes every RestartUnit and ReloadUnit end with this error before it is queued, until OK is
@@ -81,6 +87,14 @@ class FakeServiceManager final : public ServiceManager {
     return id;
   }
   void UnwatchUnit(UnitWatchId id) override { watches_.erase(id); }
+
+  FailedUnitsWatchId WatchFailedUnits(FailedUnitsCallback changed) override {
+    const FailedUnitsWatchId id{++last_id_};
+    failed_watches_[id] = std::make_shared<FailedUnitsCallback>(std::move(changed));
+    loop_.Post([this, id] { TellFailed(id); });
+    return id;
+  }
+  void UnwatchFailedUnits(FailedUnitsWatchId id) override { failed_watches_.erase(id); }
 
   void RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
                    JobDone done) override {
@@ -152,6 +166,17 @@ class FakeServiceManager final : public ServiceManager {
     const std::shared_ptr<UnitCallback> changed = it->second.changed;
     (*changed)(StateOf(it->second.unit));
   }
+  void TellFailedSoon() {
+    for (const auto& [id, changed] : failed_watches_) {
+      loop_.Post([this, id = id] { TellFailed(id); });
+    }
+  }
+  void TellFailed(FailedUnitsWatchId id) {
+    const auto it = failed_watches_.find(id);
+    if (it == failed_watches_.end()) return;
+    const std::shared_ptr<FailedUnitsCallback> changed = it->second;
+    (*changed)(connected_ ? absl::StatusOr<FailedUnitsList>(failed_) : NoBus());
+  }
   void Finish(uint32_t job_id, absl::StatusOr<JobResult> result) {
     auto node = pending_.extract(job_id);
     if (node.empty()) return;
@@ -170,6 +195,8 @@ class FakeServiceManager final : public ServiceManager {
   uint32_t last_job_ = 0;
   std::map<std::string, absl::StatusOr<UnitState>> units_;
   std::map<UnitWatchId, Watch> watches_;
+  FailedUnitsList failed_;
+  std::map<FailedUnitsWatchId, std::shared_ptr<FailedUnitsCallback>> failed_watches_;
   std::map<uint32_t, Pending> pending_;
   std::vector<Restart> restarts_;
   std::vector<Restart> reloads_;

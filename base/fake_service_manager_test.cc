@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "base/simulated_loop.h"
 #include "gmock/gmock.h"
@@ -51,6 +52,23 @@ TEST_F(FakeServiceManagerTest, TellsStatesSoonAndUntilTheWatchEnds) {
   manager_.SetConnected(true);
   loop_.RunPending();
   EXPECT_THAT(told_, ElementsAre("NOT_FOUND", "active", "UNAVAILABLE"));
+}
+
+TEST_F(FakeServiceManagerTest, TellsFailedUnitsSoonAndUntilTheWatchEnds) {
+  const FailedUnitsWatchId id =
+      manager_.WatchFailedUnits([this](const absl::StatusOr<FailedUnitsList>& failed) {
+        told_.push_back(failed.ok() ? absl::StrJoin(*failed, " ") : "none");
+      });
+  EXPECT_THAT(told_, IsEmpty());
+  loop_.RunPending();
+  manager_.SetFailedUnits({"a.service", "b.mount"});
+  loop_.RunPending();
+  manager_.SetConnected(false);
+  loop_.RunPending();
+  manager_.UnwatchFailedUnits(id);
+  manager_.SetConnected(true);
+  loop_.RunPending();
+  EXPECT_THAT(told_, ElementsAre("", "a.service b.mount", "none"));
 }
 
 TEST_F(FakeServiceManagerTest, QueuesARestartThatTheTestEnds) {

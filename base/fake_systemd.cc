@@ -174,6 +174,7 @@ int FakeSystemd::Answer(sd_bus_message* call) {
   if (signature == "ss") sd_bus_message_read(call, "ss", &first, &second);
   if (signature == "u") sd_bus_message_read(call, "u", &number);
   if (signature == "t") sd_bus_message_read(call, "t", &flags);
+  if (signature == "as") sd_bus_message_read(call, "as", 1, &first);
 
   sd_bus_message* reply = nullptr;
   if (member == "Hello") {
@@ -227,6 +228,8 @@ int FakeSystemd::Answer(sd_bus_message* call) {
     }
     sd_bus_message_close_container(reply);
   }
+  if (member == "ListUnitsFiltered" && malformed_list) sd_bus_message_append(reply, "as", 1, "x");
+  if (member == "ListUnitsFiltered" && !malformed_list) AppendList(reply, first);
   if (member == "GetAll") {
     UnitState unit = {.load_state = "not-found", .active_state = "inactive", .sub_state = "dead"};
     for (const auto& [name, state] : units) {
@@ -240,6 +243,17 @@ int FakeSystemd::Answer(sd_bus_message* call) {
   }
   Send(reply);
   return 1;
+}
+
+void FakeSystemd::AppendList(sd_bus_message* reply, const std::string& active_state) {
+  sd_bus_message_open_container(reply, 'a', "(ssssssouso)");
+  for (const auto& [name, unit] : units) {
+    if (unit.active_state != active_state) continue;
+    sd_bus_message_append(reply, "(ssssssouso)", name.c_str(), "not asked for",
+                          unit.load_state.c_str(), unit.active_state.c_str(),
+                          unit.sub_state.c_str(), "", UnitPath(name).c_str(), 0u, "", "/");
+  }
+  sd_bus_message_close_container(reply);
 }
 
 void FakeSystemd::AnswerRestart(sd_bus_message* call) {
@@ -278,6 +292,17 @@ void FakeSystemd::SignalUnit(const std::string& unit, const std::string& interfa
               if (interface == "Service") AppendService(m, state);
               sd_bus_message_close_container(m);
               sd_bus_message_append(m, "as", 1, "Conditions");
+            });
+}
+
+void FakeSystemd::SignalFailedCount(const std::string& sender) {
+  uint32_t count = 0;
+  for (const auto& [name, unit] : units) count += unit.active_state == "failed";
+  SendToAll(kSystemdPath, kPropertiesInterface, "PropertiesChanged", sender,
+            [&](sd_bus_message* m) {
+              sd_bus_message_append(m, "s", kManagerInterface);
+              sd_bus_message_append(m, "a{sv}", 1, "NFailedUnits", "u", count);
+              sd_bus_message_append(m, "as", 0);
             });
 }
 

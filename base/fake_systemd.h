@@ -39,6 +39,7 @@ class FakeSystemd {
     std::string what, who, why, mode;
   };
   std::vector<Inhibitor> inhibitors;
+  bool malformed_list = false;  // ListUnitsFiltered answers with something else.
   // Answers these members with a D-Bus error: its name.
   std::map<std::string, std::string> errors;
   // Does not answer these members, until AnswerHeld.
@@ -55,6 +56,8 @@ class FakeSystemd {
   // belongs to it is in the signal. `sender` is for a liar.
   void SignalUnit(const std::string& unit, const std::string& interface,
                   const std::string& sender = "");
+  // Sends PropertiesChanged of the manager, as when a unit fails or no longer does.
+  void SignalFailedCount(const std::string& sender = "");
   void SignalJob(const std::string& member, uint32_t job, const std::string& unit,
                  const std::string& result = "");
   void EndJob(uint32_t job, const std::string& unit, const std::string& result);
@@ -82,6 +85,7 @@ class FakeSystemd {
   void Process(Connection& connection);
   int Answer(sd_bus_message* call);
   void AnswerRestart(sd_bus_message* call);
+  void AppendList(sd_bus_message* reply, const std::string& active_state);
   void Send(sd_bus_message* message, const std::string& sender = "");
   void SendToAll(const std::string& path, const std::string& interface, const std::string& member,
                  const std::string& sender, const std::function<void(sd_bus_message*)>& append);

@@ -4,11 +4,13 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/log_mute.h"
 
 namespace salve {
 namespace {
@@ -41,7 +43,16 @@ class Sink {
   std::unique_ptr<spdlog::logger> logger_;
 };
 
+// How many LogMutes live.
+std::atomic<int>& Mutes() {
+  static std::atomic<int> mutes{0};
+  return mutes;
+}
+
 }  // namespace
+
+LogMute::LogMute() { ++Mutes(); }
+LogMute::~LogMute() { --Mutes(); }
 
 std::string LogLine(Severity severity, absl::string_view message, bool to_terminal) {
   std::string text(CutAtCharacter(message, kMessageBytesMax));
@@ -53,6 +64,7 @@ std::string LogLine(Severity severity, absl::string_view message, bool to_termin
 }
 
 void Log(Severity severity, absl::string_view message) {
+  if (Mutes() > 0) return;
   // Never destroyed: threads may log until the process has ended.
   static const Sink& sink = *new Sink;
   sink.Write(severity, message);

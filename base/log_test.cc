@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/log_mute.h"
 #include "gtest/gtest.h"
 
 namespace salve {
@@ -22,6 +23,17 @@ TEST(LogTest, WritesEveryPriority) {
   LogInfo("c");
   Log(Severity::kDebug, "d");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "<2>a\n<5>b\n<6>c\n<7>d\n");
+}
+
+TEST(LogTest, WritesNothingWhileThereIsAMute) {
+  testing::internal::CaptureStderr();
+  {
+    const LogMute outer;
+    { const LogMute inner; }
+    LogError("unheard");
+  }
+  LogError("heard");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "<3>heard\n");
 }
 
 TEST(LogTest, WritesNoPriorityToATerminal) {

@@ -36,10 +36,12 @@ SdBusServiceManager::SdBusServiceManager(EventLoop& loop)
 
 SdBusServiceManager::SdBusServiceManager(EventLoop& loop, std::vector<BusAddress> addresses)
     : units_(loop),
+      failed_(loop),
       restarts_(loop),
       reboots_(loop),
-      link_(loop, std::move(addresses), {&stopping_, &units_, &restarts_, &reboots_}) {
+      link_(loop, std::move(addresses), {&stopping_, &units_, &failed_, &restarts_, &reboots_}) {
   units_.SetLink(&link_);
+  failed_.SetLink(&link_);
   restarts_.SetLink(&link_);
   reboots_.SetLink(&link_);
   stopping_.SetLink(&link_);
@@ -50,6 +52,12 @@ UnitWatchId SdBusServiceManager::WatchUnit(const std::string& unit, UnitCallback
 }
 
 void SdBusServiceManager::UnwatchUnit(UnitWatchId id) { units_.Unwatch(id); }
+
+FailedUnitsWatchId SdBusServiceManager::WatchFailedUnits(FailedUnitsCallback changed) {
+  return failed_.Watch(std::move(changed));
+}
+
+void SdBusServiceManager::UnwatchFailedUnits(FailedUnitsWatchId id) { failed_.Unwatch(id); }
 
 void SdBusServiceManager::RestartUnit(const std::string& unit, Instant deadline, JobQueued queued,
                                       JobDone done) {

@@ -10,6 +10,7 @@
 
 #include "base/bus_link.h"
 #include "base/event_loop.h"
+#include "base/failed_units.h"
 #include "base/reboot_calls.h"
 #include "base/restart_jobs.h"
 #include "base/service_manager.h"
@@ -30,6 +31,8 @@ class SdBusServiceManager final : public ServiceManager {
 
   UnitWatchId WatchUnit(const std::string& unit, UnitCallback changed) override;
   void UnwatchUnit(UnitWatchId id) override;
+  FailedUnitsWatchId WatchFailedUnits(FailedUnitsCallback changed) override;
+  void UnwatchFailedUnits(FailedUnitsWatchId id) override;
   // kUnavailable also when systemd does not answer within 5 s; if it queues the job later, the
   // job is cancelled. A job whose end was missed during a reconnect is `done` if the unit is
   // active afterwards, else `failed`.
@@ -62,6 +65,7 @@ class SdBusServiceManager final : public ServiceManager {
   };
 
   UnitWatches units_;
+  FailedUnits failed_;
   RestartJobs restarts_;
   RebootCalls reboots_;
   Stopping stopping_;

@@ -4,8 +4,10 @@
 #ifndef SALVE_BASE_SERVICE_MANAGER_H_
 #define SALVE_BASE_SERVICE_MANAGER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -43,6 +45,13 @@ inline bool IsBusy(const UnitState& unit) {
 using UnitCallback = absl::AnyInvocable<void(const absl::StatusOr<UnitState>&)>;
 enum class UnitWatchId : uint64_t { kNone = 0 };
 
+// The names of the units whose ActiveState is `failed`: sorted, each once, at most
+// kFailedUnitsMax.
+using FailedUnitsList = std::vector<std::string>;
+using FailedUnitsCallback = absl::AnyInvocable<void(const absl::StatusOr<FailedUnitsList>&)>;
+enum class FailedUnitsWatchId : uint64_t { kNone = 0 };
+inline constexpr size_t kFailedUnitsMax = 20'000;
+
 // How a job ended.
 struct JobResult {
   std::string result;       // done, failed, canceled, timeout, dependency, skipped, …
@@ -63,6 +72,12 @@ class ServiceManager {
   // now; the watch goes on and reports its return.
   virtual UnitWatchId WatchUnit(const std::string& unit, UnitCallback changed) = 0;
   virtual void UnwatchUnit(UnitWatchId id) = 0;
+
+  // Calls `changed` with the failed units, in the same way: soon after this call, and at each
+  // change from then on, until UnwatchFailedUnits. kUnavailable: systemd can't be asked now; the
+  // watch goes on and reports its return.
+  virtual FailedUnitsWatchId WatchFailedUnits(FailedUnitsCallback changed) = 0;
+  virtual void UnwatchFailedUnits(FailedUnitsWatchId id) = 0;
 
   // Queues a restart job in mode `fail`, which never cancels somebody else's job. `queued` is
   // called when systemd has accepted it, then `done` once with its end, at most at `deadline`.

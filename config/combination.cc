@@ -2,10 +2,10 @@
 
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "config/expand.h"
 #include "config/item_faults.h"
 #include "config/names.h"
 
@@ -41,6 +41,19 @@ void CombinationChecker::Note(const MonitorDefinition& monitor, const void* writ
                     .place = place});
 }
 
+void CombinationChecker::NoteChangingTargets(const std::string& health_set,
+                                             const std::vector<std::string>& monitors) {
+  for (const std::string& monitor : monitors) {
+    changing_.insert(absl::StrCat(health_set, "/", monitor, "/"));
+  }
+}
+
+bool CombinationChecker::MayCome(const std::string& input) const {
+  const size_t target = input.find('/', input.find('/') + 1);
+  return target != std::string::npos && IsValidTarget(input.substr(target + 1)) &&
+         changing_.contains(input.substr(0, target + 1));
+}
+
 void CombinationChecker::AddFault(const Noted& noted, const std::string& path,
                                   const std::string& why, ErrorList& errors) const {
   ItemFaults(absl::StrCat("monitor ", Quoted(noted.name)), noted.place, errors)
@@ -59,7 +72,8 @@ void CombinationChecker::Check(const std::vector<HealthSetDefinition>& sets,
   for (const Noted& noted : noted_) {
     for (size_t i = 0; i < noted.inputs.size(); ++i) {
       const std::string& input = noted.inputs[i];
-      if (names.contains(input) || !told.insert(noted.written).second) continue;
+      if (names.contains(input) || MayCome(input)) continue;
+      if (!told.insert(noted.written).second) continue;
       const std::string hint = errors.full() ? "" : DidYouMean(input, known);
       AddFault(noted, absl::StrCat(".monitor[", i, "]"),
                absl::StrCat("there is no monitor ", Quoted(input), hint), errors);

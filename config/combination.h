@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "config/config.pb.h"
 #include "config/definition.h"
 #include "config/errors.h"
@@ -26,6 +27,10 @@ class CombinationChecker {
   // Notes a combination; `written` is the item of a for_each that it is an instance of.
   void Note(const MonitorDefinition& monitor, const void* written, const Place& place);
 
+  // Of that set the monitors, as written, have targets that come and go: a combination may name one
+  // that is not there now.
+  void NoteChangingTargets(const std::string& health_set, const std::vector<std::string>& monitors);
+
   // Adds a fault of each that names a monitor that is not there, and of one in each circle, where
   // a combination is made of itself, over whatever others. Of a written item one instance is told.
   void Check(const std::vector<HealthSetDefinition>& sets, ErrorList& errors) const;
@@ -43,7 +48,10 @@ class CombinationChecker {
   void AddFault(const Noted& noted, const std::string& path, const std::string& why,
                 ErrorList& errors) const;
 
+  bool MayCome(const std::string& input) const;
+
   std::vector<Noted> noted_;
+  absl::flat_hash_set<std::string> changing_;  // "SET/MONITOR/"
 };
 
 }  // namespace salve

@@ -60,10 +60,16 @@ struct HealthSetDefinition {
   std::string name;
   config::HealthGroup group;
   bool enabled = true;
+  bool applicable = true;               // What it watches is on this server.
   std::vector<std::string> depends_on;  // Health sets of this server.
   std::vector<ProbeDefinition> probes;
   std::vector<MonitorDefinition> monitors;
   std::vector<ResponderDefinition> responders;  // In the order written.
+  // Of a for_each with a glob: what it found here and could not make a target of.
+  std::vector<std::string> skipped_paths;
+
+  // Whether its items look and act.
+  bool active() const { return enabled && applicable; }
 };
 
 struct AgentDefinition {
@@ -85,6 +91,7 @@ struct SourceFile {
 struct ConfigurationSource {
   SourceFile agent;                     // salve.textproto
   std::vector<SourceFile> health_sets;  // conf.d, in the order of their names.
+  bool no_file = false;  // The folder has neither salve.textproto nor a file in conf.d.
 };
 
 struct Configuration {

@@ -1,5 +1,6 @@
 #include "config/health_set.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "config/combination.h"
 #include "config/components.h"
+#include "config/conditions.h"
 #include "config/destinations.h"
 #include "config/duration.h"
 #include "config/expand.h"
@@ -18,14 +20,13 @@
 namespace salve {
 namespace {
 
-constexpr int kTargetsMax = 1000;
+constexpr size_t kDescriptionBytesMax = 1 << 10;
 constexpr int kCombinedMax = 100;
 constexpr size_t kItemsMax = 100000;
 constexpr size_t kExpandedBytesMax = 256 << 20;
 
 constexpr char kNameRule[] = "letters, digits and . _ - are allowed, 100 of them at most";
-constexpr char kTargetRule[] =
-    "letters, digits and . _ - @ : are allowed, and / inside, 100 of them at most";
+constexpr char kSampleTarget[] = "sample";
 
 using TakenNames = absl::flat_hash_map<std::string, Place>;
 
@@ -101,43 +102,43 @@ class HealthSetReader::SetReader {
 
   HealthSetDefinition Read() {
     TakeName(set_.name(), server_.sets_, faults_);
-    CheckTargets();
-    CheckSize();
+    CheckDescription();
+    const Conditions conditions = ReadConditions(set_, server_.world_.found, faults_);
+    CheckSize(std::max<size_t>(conditions.targets.size(), 1));
     CheckItemNames();
     HealthSetDefinition definition;
     definition.name = set_.name();
     definition.group = set_.group();
     definition.enabled = !set_.has_enabled() || set_.enabled();
+    definition.applicable = conditions.applicable;
     definition.depends_on.assign(set_.depends_on().begin(), set_.depends_on().end());
+    definition.skipped_paths = conditions.skipped_paths;
     if (faults_.any()) return definition;
-    if (!set_.has_for_each()) ReadItems("", definition);
-    for (const std::string& target : set_.for_each().value()) ReadItems(target, definition);
+    if (!set_.for_each().glob().empty()) {
+      server_.combinations_.NoteChangingTargets(set_.name(), monitor_names_);
+    }
+    for (const std::string& target : conditions.targets) ReadItems(target, definition);
+    if (conditions.targets.empty()) CheckSample();
     return definition;
   }
 
  private:
-  void CheckTargets() {
-    if (!set_.has_for_each()) return;
-    if (set_.for_each().value().empty()) faults_.Add("for_each", "needs a value");
-    if (set_.for_each().value_size() > kTargetsMax) {
-      faults_.Add("for_each", absl::StrCat("has ", set_.for_each().value_size(),
-                                           " values; at most ", kTargetsMax, " may be"));
-    }
-    absl::flat_hash_set<std::string> seen;
-    for (int i = 0; i < set_.for_each().value_size(); ++i) {
-      const std::string& target = set_.for_each().value(i);
-      const std::string path = absl::StrCat("for_each.value[", i, "]");
-      if (!IsValidTarget(target)) {
-        faults_.Add(path, absl::StrCat(Quoted(target), " is no target: ", kTargetRule));
-      } else if (!seen.insert(target).second) {
-        faults_.Add(path, absl::StrCat(Quoted(target), " is there twice"));
-      }
-    }
+  void CheckDescription() {
+    if (set_.description().size() <= kDescriptionBytesMax) return;
+    faults_.Add("description", absl::StrCat("has ", set_.description().size(), " bytes; at most ",
+                                            kDescriptionBytesMax, " may be"));
+  }
+
+  // Where a glob has no target now its items are checked all the same: a fault must not wait for
+  // the day on which what they watch is installed.
+  void CheckSample() {
+    is_sample_ = true;
+    HealthSetDefinition sample;
+    ReadItems(kSampleTarget, sample);
   }
 
   // Before anything is expanded: a small file may ask for very much.
-  void CheckSize() {
-    const size_t targets = set_.has_for_each() ? set_.for_each().value_size() : 1;
+  void CheckSize(size_t targets) {
     const size_t written = set_.probe_size() + set_.monitor_size() + set_.responder_size();
     server_.items_ += written * targets;
     server_.bytes_ += set_.ByteSizeLong() * targets;
@@ -171,7 +172,7 @@ class HealthSetReader::SetReader {
     for (int i = 0; i < set_.probe_size(); ++i) {
       config::Probe probe = Expanded(set_.probe(i), target);
       ItemFaults faults = FaultsOf("probe", set_.probe(i), i, probe.name());
-      Keep(ReadProbe(std::move(probe), server_.checks_, faults), target, into.probes);
+      Keep(ReadProbe(std::move(probe), server_.world_.checks, faults), target, into.probes);
       Note(faults, set_.probe(i));
     }
     for (int i = 0; i < set_.monitor_size(); ++i) {
@@ -180,7 +181,7 @@ class HealthSetReader::SetReader {
       const bool combines = CombinationOf(monitor) != nullptr;
       if (combines) CheckCombined(set_.monitor(i), faults);
       if (!combines) CheckProbesOf(set_.monitor(i), faults);
-      Keep(ReadMonitor(std::move(monitor), server_.checks_, faults), target, into.monitors);
+      Keep(ReadMonitor(std::move(monitor), server_.world_.checks, faults), target, into.monitors);
       if (combines && !faults.any()) {
         server_.combinations_.Note(into.monitors.back(), &set_.monitor(i), faults.place());
       }
@@ -190,10 +191,13 @@ class HealthSetReader::SetReader {
       config::Responder responder = Expanded(set_.responder(i), target);
       ItemFaults faults = FaultsOf("responder", set_.responder(i), i, responder.name());
       const config::Responder& written = set_.responder(i);
-      if (!misnamed_.contains(&written)) CheckNameOnServer(responder.name(), faults);
-      CheckDestinationsOf(responder.escalate(), server_.agent_, faults);
-      CheckComponentOf(responder, server_.agent_, faults);
-      ResponderDefinition definition = ReadResponder(std::move(responder), server_.checks_, faults);
+      if (!misnamed_.contains(&written) && !is_sample_) {
+        CheckNameOnServer(responder.name(), faults);
+      }
+      CheckDestinationsOf(responder.escalate(), server_.world_.agent, faults);
+      CheckComponentOf(responder, server_.world_.agent, faults);
+      ResponderDefinition definition =
+          ReadResponder(std::move(responder), server_.world_.checks, faults);
       CheckMonitorOf(written, definition, into, first_monitor, faults);
       Keep(std::move(definition), target, into.responders);
       Note(faults, written);
@@ -287,6 +291,7 @@ class HealthSetReader::SetReader {
   // Items as written: those whose names are wrong, and those that have told a fault.
   absl::flat_hash_set<const void*> misnamed_;
   absl::flat_hash_set<const void*> faulty_;
+  bool is_sample_ = false;
 };
 
 HealthSetDefinition HealthSetReader::Read(const config::HealthSet& set, const Place& place) {

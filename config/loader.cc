@@ -1,12 +1,9 @@
 #include "config/loader.h"
 
-#include <unistd.h>
-
 #include <memory>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "config/agent.h"
@@ -46,7 +43,9 @@ absl::StatusOr<Configuration> ParseConfiguration(ConfigurationSource source,
   Configuration configuration;
   configuration.agent =
       ReadAgent(ToTyped<config::Agent>(*agent), agent->root(), options.host_name, errors);
-  HealthSetReader reader(options.checks, configuration.agent.config, errors);
+  HealthSetReader reader(
+      {.checks = options.checks, .found = options.found, .agent = configuration.agent.config},
+      errors);
   std::vector<DeclaredDependencies> declared;
   for (const std::unique_ptr<TextFile>& file : files) {
     const auto sets = ToTyped<config::HealthSetFile>(*file);
@@ -71,8 +70,7 @@ absl::StatusOr<Configuration> LoadConfiguration(const std::string& dir,
   ASSIGN_OR_RETURN(source, ReadConfigurationSource(dir));
   Configuration configuration;
   ASSIGN_OR_RETURN(configuration, ParseConfiguration(std::move(source), options));
-  const std::string policy = absl::StrCat(dir, "/throttle.xml");
-  if (access(policy.c_str(), F_OK) == 0) configuration.throttle_policy_file = policy;
+  configuration.throttle_policy_file = ThrottlePolicyFileIn(dir);
   return configuration;
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "config/definition.h"
+#include "config/found_paths.h"
 #include "config/kind_checks.h"
 
 namespace salve {
@@ -14,6 +15,8 @@ namespace salve {
 struct LoadOptions {
   std::string host_name;  // The default of `server`.
   KindChecks checks;
+  FoundPaths
+      found;  // Of the paths that conditions name; of one that is not in it nothing is there.
 };
 
 // Reads DIR/salve.textproto (may be missing), DIR/conf.d/*.textproto in the order of their

@@ -27,9 +27,11 @@ void GivePresence(DescriptorProto* message) {
 
 }  // namespace
 
-Schema::Schema() : factory_(&pool_) {
+Schema::Schema() : Schema(*config::Agent::descriptor()->file()) {}
+
+Schema::Schema(const google::protobuf::FileDescriptor& language) : factory_(&pool_) {
   FileDescriptorProto file;
-  config::Agent::descriptor()->file()->CopyTo(&file);
+  language.CopyTo(&file);
   file.set_syntax("proto2");
   for (DescriptorProto& message : *file.mutable_message_type()) GivePresence(&message);
   file_ = pool_.BuildFile(file);

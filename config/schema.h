@@ -1,4 +1,4 @@
-// The language of config.proto with presence: which fields were written, even as 0 or "".
+// The language of config.proto, or another, with presence: which fields were written, even as 0 or "".
 #ifndef SALVE_CONFIG_SCHEMA_H_
 #define SALVE_CONFIG_SCHEMA_H_
 
@@ -17,9 +17,11 @@ namespace salve {
 // Immutable; must outlive the messages it made. Not cheap: one for a load.
 class Schema {
  public:
-  Schema();
+  Schema();  // Of config.proto.
+  // Of another language, whose file imports none.
+  explicit Schema(const google::protobuf::FileDescriptor& language);
 
-  // An empty message of config.proto's type `name`, e.g. "Agent". Requires: there is one.
+  // An empty message of the language's type `name`, e.g. "Agent". Requires: there is one.
   std::unique_ptr<google::protobuf::Message> NewMessage(absl::string_view name) const;
 
   const google::protobuf::FileDescriptor& file() const { return *file_; }

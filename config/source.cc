@@ -91,13 +91,14 @@ absl::StatusOr<ConfigurationSource> ReadConfigurationSource(const std::string& d
   source.agent.name = "salve.textproto";
   absl::StatusOr<std::string> agent = ReadFile(absl::StrCat(dir, "/", source.agent.name));
   if (agent.ok()) {
-    source.agent.text = *std::move(agent);
+    source.agent.text = *agent;
   } else if (!absl::IsNotFound(agent.status())) {
     return std::move(agent).status();
   }
   const std::string conf_d = absl::StrCat(dir, "/conf.d");
   std::vector<std::string> names;
   ASSIGN_OR_RETURN(names, ListFiles(conf_d));
+  source.no_file = !agent.ok() && names.empty();
   size_t bytes = 0;
   for (const std::string& name : names) {
     SourceFile file{name, ""};
@@ -110,6 +111,11 @@ absl::StatusOr<ConfigurationSource> ReadConfigurationSource(const std::string& d
     source.health_sets.push_back(std::move(file));
   }
   return source;
+}
+
+std::string ThrottlePolicyFileIn(const std::string& dir) {
+  std::string path = absl::StrCat(dir, "/throttle.xml");
+  return access(path.c_str(), F_OK) == 0 ? path : "";
 }
 
 }  // namespace salve

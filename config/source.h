@@ -16,6 +16,9 @@ namespace salve {
 //   them.
 absl::StatusOr<ConfigurationSource> ReadConfigurationSource(const std::string& dir);
 
+// DIR/throttle.xml; "" when it is not there.
+std::string ThrottlePolicyFileIn(const std::string& dir);
+
 }  // namespace salve
 
 #endif  // SALVE_CONFIG_SOURCE_H_

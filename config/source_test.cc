@@ -68,6 +68,24 @@ TEST_F(SourceTest, PassesOverWhatIsNoConfiguration) {
   EXPECT_THAT(source->health_sets, IsEmpty());
 }
 
+TEST_F(SourceTest, SaysWhetherThereIsNoFileAtAll) {
+  EXPECT_TRUE(Read()->no_file);
+  Write("throttle.xml", "x");
+  Write("conf.d/README", "x");
+  EXPECT_TRUE(Read()->no_file);
+  Write("conf.d/a.textproto", "");
+  EXPECT_FALSE(Read()->no_file);
+  fs::remove_all(dir_ + "/conf.d");
+  Write("salve.textproto", "");
+  EXPECT_FALSE(Read()->no_file);
+}
+
+TEST_F(SourceTest, FindsTheThrottlePolicy) {
+  EXPECT_EQ(ThrottlePolicyFileIn(dir_), "");
+  Write("throttle.xml", "x");
+  EXPECT_EQ(ThrottlePolicyFileIn(dir_), dir_ + "/throttle.xml");
+}
+
 TEST_F(SourceTest, FollowsLinks) {
   Write("shared.textproto", "x");
   fs::create_directories(dir_ + "/conf.d");

@@ -19,7 +19,7 @@ class Place;
 
 class TextFile {
  public:
-  // Parses `text` as config.proto's message `type`. Adds what is wrong to `errors`, each line as
+  // Parses `text` as the schema's message `type`. Adds what is wrong to `errors`, each line as
   // `name:line:column: message` with the nearest names, and returns null then. Refused are, besides
   // what is no text format: anything unknown, a field that is given twice, a NUL or a string of
   // more than 64 KiB (a NUL may stand in what is sent: `send`, `body`), what is no UTF-8, a number

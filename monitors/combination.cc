@@ -34,7 +34,7 @@ void CombinationGraph::Take(const std::vector<HealthSetDefinition>& sets) {
   over_.clear();
   order_.clear();
   for (const HealthSetDefinition& set : sets) {
-    if (!set.enabled) continue;
+    if (!set.active()) continue;
     for (const MonitorDefinition& definition : set.monitors) {
       std::vector<std::string> inputs = salve::InputsOf(definition);
       if (inputs.empty()) continue;

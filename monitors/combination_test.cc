@@ -152,6 +152,10 @@ TEST(CombinationGraphTest, ADisabledSetHasNone) {
   CombinationGraph graph;
   graph.Take({set});
   EXPECT_TRUE(graph.all().empty());
+  set.enabled = true;
+  set.applicable = false;
+  graph.Take({set});
+  EXPECT_TRUE(graph.all().empty());
 }
 
 // --- A Monitor that combines.

@@ -45,6 +45,12 @@ absl::Duration Time(CURL* easy, CURLINFO info) {
   return absl::Microseconds(Get<curl_off_t>(easy, info));
 }
 
+bool IsNoAnswer(CURLcode code) {
+  return code == CURLE_GOT_NOTHING || code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM ||
+         code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE ||
+         code == CURLE_WEIRD_SERVER_REPLY;
+}
+
 int OpenSocket(int domain, int type, int protocol) {
   return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 }
@@ -219,7 +225,6 @@ CURL* HttpClient::State::TakeHandle() {
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "salve");
   curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
@@ -261,6 +266,11 @@ void HttpClient::State::SetOptions(Call& call) {
   curl_easy_setopt(easy, CURLOPT_RESOLVE, call.addresses.get());
   curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request.headers.get());
+  long version = CURL_HTTP_VERSION_1_1;
+  if (options.http2) {
+    version = request.is_tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+  }
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
 
   curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);  // Also ends HEAD and POST of the use before.
   const bool is_head = options.method == "HEAD";
@@ -416,6 +426,10 @@ Observation HttpClient::State::Failure(const Call& call, CURLcode code) {
   const int error = static_cast<int>(Get<long>(call.easy, CURLINFO_OS_ERRNO));
 
   if (call.cut == Cut::kHeadersTooLarge) return Failed("the headers are larger than 64 KiB");
+  // A server of HTTP/1 that is spoken to in HTTP/2 sends what curl has many words for.
+  if (request.options.http2 && IsNoAnswer(code) && connected && result.headers.empty()) {
+    return Failed(absl::StrCat(target, " does not answer in HTTP/2: ", details));
+  }
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT: {
       const char* phase = "reading the answer";
@@ -423,7 +437,8 @@ Observation HttpClient::State::Failure(const Call& call, CURLcode code) {
         phase = "connecting";
       } else if (request.is_tls && result.tls == absl::ZeroDuration()) {
         phase = "negotiating TLS";
-      } else if (result.first_byte == absl::ZeroDuration()) {
+      } else if (result.first_byte == absl::ZeroDuration() ||
+                 (request.options.http2 && result.headers.empty())) {  // Their first is settings.
         phase = "waiting for the answer";
       }
       return TimedOutWhile(call.state->loop.Now() - call.start, phase);

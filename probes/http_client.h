@@ -37,6 +37,9 @@ struct HttpRequestOptions {
   std::string tls_server_name;      // Name that is asked for and checked; empty: the URL's host.
   size_t body_bytes_max = 1 << 20;  // The rest of a body is not read.
   bool keep_body = false;           // Else it is only counted.
+  // Asks in HTTP/2: in the clear at once, with TLS where the server chooses it. Whether it did, the
+  // first line of the headers says ("HTTP/2 200"); what a server sends after the body comes last.
+  bool http2 = false;
 };
 
 // A request that is made once, as it is costly, and sent many times.

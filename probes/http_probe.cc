@@ -1,6 +1,7 @@
 #include "probes/http_probe.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "probes/field_checks.h"
+#include "probes/tls.h"
 #include "re2/re2.h"
 
 namespace salve {
@@ -246,9 +248,9 @@ class HttpProbe final : public Probe {
     if (not_match != nullptr && RE2::PartialMatch(Piece(result.body), *not_match)) {
       return Failed(absl::StrCat("the body matches '", not_match->pattern(), "'"));
     }
-    if (result.tls_days_left.has_value() && *result.tls_days_left < expectation_.min_days_left) {
-      return Failed(absl::StrFormat("the certificate ends in %.1f days, expected at least %d",
-                                    *result.tls_days_left, expectation_.min_days_left));
+    const std::optional<double> days_left = result.tls_days_left;
+    if (days_left.has_value() && EndsTooSoon(*days_left, expectation_.min_days_left)) {
+      return Failed(EndsTooSoonText(*days_left, expectation_.min_days_left));
     }
     return Observation{};
   }

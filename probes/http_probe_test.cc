@@ -470,6 +470,19 @@ TEST_F(HttpsProbeTest, ChecksAnotherNameThanTheAddressAndKeepsTheHostHeader) {
   EXPECT_FALSE(absl::StrContains(request, "Host: web.example")) << request;
 }
 
+// It failed although nobody had asked for days.
+TEST_F(HttpsProbeTest, ACertificateThatHasEndedPassesWithoutVerification) {
+  const TestCertificate ended("ended.example", -absl::Hours(24));
+  TestServer server(AlwaysAnswer("200 OK", "hello"), ended.certificate_file, ended.key_file);
+  config_.set_url(server.url());
+  config_.mutable_tls()->set_verify(false);
+  const Observation seen = Look();
+  EXPECT_EQ(seen.error, "");
+  EXPECT_NEAR(Value(seen, "tls_days_left"), -1, 0.01);
+  config_.mutable_tls()->set_min_days_left(1);
+  EXPECT_EQ(Look().error, "the certificate ended 1.0 days ago");
+}
+
 TEST_F(HttpsProbeTest, FailsWhenTheCertificateEndsTooSoon) {
   config_.set_url(server_.url());
   config_.mutable_tls()->set_ca_file(certificate_.certificate_file);

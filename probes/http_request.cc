@@ -78,8 +78,8 @@ absl::StatusOr<std::unique_ptr<HttpRequest>> HttpRequest::Make(HttpRequestOption
     // curl's way to send a header without a value.
     add_header(value.empty() ? name + ";" : absl::StrCat(name, ": ", value));
   }
-  // The server then closes first, and the port's TIME_WAIT is on its side.
-  if (!has_connection) add_header("Connection: close");
+  // The server then closes first, and the port's TIME_WAIT is on its side. Not in HTTP/2.
+  if (!has_connection && !options.http2) add_header("Connection: close");
 
   if (parsed->is_tls && !options.tls_server_name.empty()) {
     if (!options.proxy.empty()) return Bad("proxy", "does not go with another tls.server_name");

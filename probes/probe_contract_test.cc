@@ -1,26 +1,51 @@
 // What every kind of probe promises (probe.h), checked for all of them and for the fake.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/blocking_calls.h"
 #include "base/fake_service_manager.h"
 #include "base/real_host.h"
+#include "base/unique_fd.h"
 #include "base/uv_loop.h"
 #include "google/protobuf/text_format.h"
 #include "probes/fake_probe.h"
 #include "probes/probe.h"
 #include "probes/registry.h"
+#include "probes/test_script_server.h"
 #include "probes/test_servers.h"
 
 namespace salve {
 namespace {
 
 constexpr absl::Duration kTimeout = absl::Milliseconds(30);
+
+// Its one thread hangs until its end, as in a call into a dead file server.
+struct HungCalls {
+  explicit HungCalls(EventLoop& loop) : calls(loop, {.threads_max = 1}) {
+    int ends[2];
+    EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    write_end.reset(ends[1]);
+    calls.Run(
+        "a read that hangs", loop.Now() + absl::Hours(1),
+        [read_end = std::make_shared<UniqueFd>(ends[0])]() -> absl::StatusOr<bool> {
+          char byte;
+          return read(read_end->get(), &byte, 1) == 0;
+        },
+        [](absl::StatusOr<bool>) {});
+  }
+
+  BlockingCalls calls;
+  UniqueFd write_end;
+};
 
 // Targets that answer, and others that hang.
 struct World {
@@ -30,10 +55,11 @@ struct World {
     std::ofstream(log) << "a line\n";
   }
 
-  std::unique_ptr<Probe> Make(const std::string& text) {
+  std::unique_ptr<Probe> Make(const std::string& text) { return Make(text, blocking); }
+  std::unique_ptr<Probe> Make(const std::string& text, BlockingCalls& calls) {
     config::Probe config;
     EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
-    auto probe = NewProbe(config, {loop, host, services, resolver, http});
+    auto probe = NewProbe(config, {loop, host, services, resolver, http, calls});
     EXPECT_TRUE(probe.ok()) << probe.status();
     return *std::move(probe);
   }
@@ -44,8 +70,16 @@ struct World {
   FakeServiceManager services{loop};
   Resolver resolver{loop};
   HttpClient http{loop, resolver};
+  BlockingCalls blocking{loop};
+  HungCalls hung{loop};
   TestServer answers{AlwaysAnswer("200 OK", "ok")};
   TestServer hangs{[](TestConnection& c) { c.Hang(); }};
+  ScriptServer smtp{{Says("220 x\r\n"), Hears("EHLO localhost\r\n"), Says("250 x\r\n")}};
+  ScriptServer imap{{Says("* OK x\r\n"), Hears("a1 NOOP\r\n"), Says("a1 OK\r\n")}};
+  ScriptServer pop3{{Says("+OK\r\n")}};
+  ScriptServer redis{{Says("-NOAUTH x\r\n")}};
+  TestNameServer names;
+  TestUdpServer silent{[](const std::string&) { return std::vector<std::string>(); }};
 };
 
 struct Kind {
@@ -62,6 +96,11 @@ std::unique_ptr<Probe> Fake(bool stuck) {
 
 std::function<std::unique_ptr<Probe>(World&)> Always(std::string text) {
   return [text](World& world) { return world.Make(text); };
+}
+
+// Of what asks the kernel off the loop.
+std::function<std::unique_ptr<Probe>(World&)> Hung(std::string text) {
+  return [text](World& world) { return world.Make(text, world.hung.calls); };
 }
 
 const Kind kKinds[] = {
@@ -84,6 +123,48 @@ const Kind kKinds[] = {
      },
      nullptr},
     {"Notification", Always("notification {}"), nullptr},
+    {"TlsCertificate",
+     [](World& w) {
+       return w.Make(absl::StrCat("tls_certificate { port: ", w.answers.port(), " }"));
+     },
+     [](World& w) {
+       return w.Make(absl::StrCat("tls_certificate { port: ", w.hangs.port(), " }"));
+     }},
+    {"Smtp", [](World& w) { return w.Make(absl::StrCat("smtp { port: ", w.smtp.port(), " }")); },
+     [](World& w) { return w.Make(absl::StrCat("smtp { port: ", w.hangs.port(), " }")); }},
+    {"Imap", [](World& w) { return w.Make(absl::StrCat("imap { port: ", w.imap.port(), " }")); },
+     [](World& w) { return w.Make(absl::StrCat("imap { port: ", w.hangs.port(), " }")); }},
+    {"Pop3", [](World& w) { return w.Make(absl::StrCat("pop3 { port: ", w.pop3.port(), " }")); },
+     [](World& w) { return w.Make(absl::StrCat("pop3 { port: ", w.hangs.port(), " }")); }},
+    {"SqlPing",
+     [](World& w) {
+       return w.Make(absl::StrCat("sql_ping { server: REDIS port: ", w.redis.port(), " }"));
+     },
+     [](World& w) { return w.Make(absl::StrCat("sql_ping { port: ", w.hangs.port(), " }")); }},
+    {"Dns",
+     [](World& w) {
+       return w.Make(absl::StrCat("dns { name: 'x.example' server: '", w.names.address(), "' }"));
+     },
+     [](World& w) {
+       return w.Make(absl::StrCat("dns { name: 'x.example' server: '", w.silent.address(), "' }"));
+     }},
+    {"Clock", Always("clock {}"),
+     [](World& w) {
+       return w.Make(absl::StrCat("clock { ntp_server: '127.0.0.1' port: ", w.silent.port(), " }"));
+     }},
+    {"GrpcHealth",
+     [](World& w) { return w.Make(absl::StrCat("grpc_health { port: ", w.answers.port(), " }")); },
+     [](World& w) { return w.Make(absl::StrCat("grpc_health { port: ", w.hangs.port(), " }")); }},
+    {"Disk", Always(absl::StrCat("disk { path: '", ::testing::TempDir(), "' }")),
+     Hung("disk { path: '/' }")},
+    {"Memory", Always("memory { min_available_percent: 100 }"), nullptr},
+    {"Cpu", Always("cpu {}"), nullptr},
+    {"NetworkInterface", Always("network_interface { interface: 'lo' }"), nullptr},
+    {"SystemdFailedUnits", Always("systemd_failed_units {}"), nullptr},
+    {"MailQueue", Always(absl::StrCat("mail_queue { directory: '", ::testing::TempDir(), "' }")),
+     Hung("mail_queue {}")},
+    {"File", [](World& w) { return w.Make(absl::StrCat("file { path: '", w.log, "' }")); },
+     Hung("file { path: '/etc/passwd' }")},
 };
 
 class ProbeContractTest : public ::testing::TestWithParam<Kind> {

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/blocking_calls.h"
 #include "base/event_loop.h"
 #include "base/host.h"
 #include "base/service_manager.h"
@@ -24,6 +25,7 @@ struct ProbeEnvironment {
   ServiceManager& services;
   Resolver& resolver;
   HttpClient& http;
+  BlockingCalls& blocking;
 };
 
 // Whether `config` can work, without touching the world.

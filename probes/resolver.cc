@@ -2,12 +2,8 @@
 
 #include <ares.h>
 #include <arpa/inet.h>
-#include <errno.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -15,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "probes/ares_channel.h"
 
 namespace salve {
 namespace {
@@ -106,9 +103,12 @@ struct Resolver::State {
     uint64_t channel;
   };
 
-  State(EventLoop& loop, ResolverOptions options) : loop(loop), options(std::move(options)) {}
+  State(EventLoop& loop, ResolverOptions options)
+      : loop(loop),
+        channel(loop, {.servers = std::move(options.servers),
+                       .server_timeout = options.server_timeout,
+                       .tries = options.tries}) {}
 
-  void Open();
   void Close();
   void ReopenIfConfigured();
   void Ask(const std::string& name);
@@ -116,90 +116,21 @@ struct Resolver::State {
   void Deliver(const std::string& name, Addresses addresses);
   void DeliverSoon(const std::string& name);
   void MakeRoom();
-  void SetSocketFunctions();
-  ssize_t Noted(ssize_t result);
-  void SocketWants(int fd, bool read, bool write);
-  void Process(int read_fd, int write_fd);
-  void ArmTimer();
 
   EventLoop& loop;
-  const ResolverOptions options;
-  ares_channel channel = nullptr;
-  uint64_t socket_errors = 0;
+  AresChannel channel;
   uint64_t channel_number = 0;  // Answers of a closed channel are told apart by it.
   timespec configured_at = {};  // Of /etc/resolv.conf, when the channel was opened.
   uint64_t last_id = 0;
   absl::flat_hash_map<std::string, Name> names;
   absl::flat_hash_map<ResolveId, std::string> asked;  // Which name a caller waits for.
-  absl::flat_hash_map<int, WatchId> watches;
   absl::flat_hash_map<std::string, TimerId> deliveries;
   absl::flat_hash_map<ResolveId, TimerId> refusals;
-  TimerId timer = TimerId::kNone;
 };
-
-void Resolver::State::Open() {
-  ares_options ares = {};
-  int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS;
-  char lookups[] = "fb";  // /etc/hosts, then DNS.
-  ares.lookups = lookups;
-  ares.timeout = static_cast<int>(absl::ToInt64Milliseconds(options.server_timeout));
-  ares.tries = options.tries;
-  ares.sock_state_cb_data = this;
-  ares.sock_state_cb = [](void* state, ares_socket_t fd, int read, int write) {
-    static_cast<State*>(state)->SocketWants(fd, read != 0, write != 0);
-  };
-  ++channel_number;
-  if (ares_init_options(&channel, &ares, mask) != ARES_SUCCESS) {
-    channel = nullptr;
-    return;
-  }
-  SetSocketFunctions();
-  if (!options.servers.empty() &&
-      ares_set_servers_ports_csv(channel, options.servers.c_str()) != ARES_SUCCESS) {
-    Close();
-  }
-}
-
-ssize_t Resolver::State::Noted(ssize_t result) {
-  if (result < 0 && errno != EAGAIN && errno != EINPROGRESS) ++socket_errors;
-  return result;
-}
-
-// c-ares' own would do, but for two things. A refusal that was meant for the question before is
-// told to the next one to be sent, which then ends while the other waits for ever: so that one
-// is sent once more. And refusals are counted, to tell "nobody there" from "it failed".
-void Resolver::State::SetSocketFunctions() {
-  static const ares_socket_functions kFunctions = {
-      .asocket = [](int domain, int type, int protocol, void*) -> ares_socket_t {
-        return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-      },
-      .aclose = [](ares_socket_t fd, void*) { return close(fd); },
-      .aconnect =
-          [](ares_socket_t fd, const sockaddr* address, ares_socklen_t size, void* state) {
-            return static_cast<int>(static_cast<State*>(state)->Noted(connect(fd, address, size)));
-          },
-      .arecvfrom = [](ares_socket_t fd, void* bytes, size_t size, int flags, sockaddr* from,
-                      ares_socklen_t* from_size, void* state) -> ares_ssize_t {
-        return static_cast<State*>(state)->Noted(recvfrom(fd, bytes, size, flags, from, from_size));
-      },
-      .asendv = [](ares_socket_t fd, const iovec* parts, int count, void* state) -> ares_ssize_t {
-        msghdr message = {};
-        message.msg_iov = const_cast<iovec*>(parts);
-        message.msg_iovlen = static_cast<size_t>(count);
-        ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-        if (sent < 0 && errno == ECONNREFUSED) sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-        return static_cast<State*>(state)->Noted(sent);
-      },
-  };
-  ares_set_socket_functions(channel, &kFunctions, this);
-}
 
 void Resolver::State::Close() {
   ++channel_number;
-  if (channel != nullptr) ares_destroy(std::exchange(channel, nullptr));
-  for (auto& [fd, watch] : watches) loop.UnwatchFd(watch);
-  watches.clear();
-  loop.CancelTimer(std::exchange(timer, TimerId::kNone));
+  channel.Close();
 }
 
 // A laptop that changed its network, a DHCP lease: c-ares of this version reads its
@@ -208,13 +139,13 @@ void Resolver::State::ReopenIfConfigured() {
   struct stat status = {};
   stat(kResolvConf, &status);
   const timespec changed = status.st_mtim;
-  if (channel != nullptr && changed.tv_sec == configured_at.tv_sec &&
+  if (channel.get() != nullptr && changed.tv_sec == configured_at.tv_sec &&
       changed.tv_nsec == configured_at.tv_nsec) {
     return;
   }
   configured_at = changed;
   Close();
-  Open();
+  channel.Open();  // When it can't, whoever asks is told so.
   std::vector<std::string> again;
   for (auto& [name, entry] : names) {
     if (entry.asking) again.push_back(name);
@@ -224,8 +155,8 @@ void Resolver::State::ReopenIfConfigured() {
 
 void Resolver::State::Ask(const std::string& name) {
   names[name].asking = true;
-  names[name].socket_errors_before = socket_errors;
-  if (channel == nullptr) {
+  names[name].socket_errors_before = channel.socket_errors();
+  if (channel.get() == nullptr) {
     DeliverSoon(name);
     return;
   }
@@ -233,7 +164,7 @@ void Resolver::State::Ask(const std::string& name) {
   hints.ai_family = AF_UNSPEC;
   auto* question = new Question{this, name, channel_number};
   ares_getaddrinfo(
-      channel, name.c_str(), nullptr, &hints,
+      channel.get(), name.c_str(), nullptr, &hints,
       [](void* argument, int status, int, ares_addrinfo* info) {
         std::unique_ptr<Question> question(static_cast<Question*>(argument));
         State& state = *question->state;
@@ -243,12 +174,13 @@ void Resolver::State::Ask(const std::string& name) {
         if (info != nullptr) ares_freeaddrinfo(info);
       },
       question);
-  ArmTimer();
+  channel.Begun();
 }
 
 // Inside c-ares, perhaps inside Ask: whoever waits is told later.
 void Resolver::State::Answered(const std::string& name, int status, const ares_addrinfo* info) {
-  Addresses answer = StatusOf(status, names[name].socket_errors_before == socket_errors, name);
+  Addresses answer =
+      StatusOf(status, names[name].socket_errors_before == channel.socket_errors(), name);
   if (status == ARES_SUCCESS) {
     answer = AddressesOf(*info);
     if (answer->empty()) {
@@ -309,36 +241,6 @@ void Resolver::State::MakeRoom() {
     if (oldest == names.end() || it->second.fresh_until < oldest->second.fresh_until) oldest = it;
   }
   if (oldest != names.end()) names.erase(oldest);
-}
-
-void Resolver::State::SocketWants(int fd, bool read, bool write) {
-  if (auto it = watches.find(fd); it != watches.end()) {
-    loop.UnwatchFd(it->second);
-    watches.erase(it);
-  }
-  if (!read && !write) return;
-  const int events = (read ? kReadable : 0) | (write ? kWritable : 0);
-  // When it cannot be watched, the query ends by its own time-out.
-  watches[fd] = loop.WatchFd(fd, events, [this, fd](int ready) {
-    Process((ready & kReadable) != 0 ? fd : ARES_SOCKET_BAD,
-            (ready & kWritable) != 0 ? fd : ARES_SOCKET_BAD);
-  });
-}
-
-void Resolver::State::Process(int read_fd, int write_fd) {
-  if (channel == nullptr) return;
-  ares_process_fd(channel, read_fd, write_fd);
-  ArmTimer();
-}
-
-void Resolver::State::ArmTimer() {
-  loop.CancelTimer(std::exchange(timer, TimerId::kNone));
-  timeval left;
-  if (ares_timeout(channel, nullptr, &left) == nullptr) return;
-  timer = loop.CallAfter(absl::DurationFromTimeval(left), [this] {
-    timer = TimerId::kNone;
-    Process(ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-  });
 }
 
 Resolver::Resolver(EventLoop& loop, ResolverOptions options)

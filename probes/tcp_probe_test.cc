@@ -255,6 +255,24 @@ TEST_F(TlsTcpProbeTest, FailsWhenTheCertificateEndsTooSoon) {
   EXPECT_EQ(Look().error, "the certificate ends in 30.0 days, expected at least 31");
 }
 
+// It failed although nobody had asked for days.
+TEST_F(TlsTcpProbeTest, ACertificateThatHasEndedPassesWithoutVerification) {
+  const TestCertificate ended("ended.example", -absl::Hours(24));
+  TestServer server([](TestConnection& c) { c.Hang(); }, ended.certificate_file, ended.key_file);
+  config_.set_port(server.port());
+  config_.mutable_tls()->set_verify(false);
+  const Observation seen = Look();
+  EXPECT_EQ(seen.error, "");
+  ASSERT_EQ(seen.values.size(), 2u);
+  EXPECT_NEAR(seen.values[1].number, -1, 0.01);
+  config_.mutable_tls()->set_min_days_left(1);
+  EXPECT_EQ(Look().error, "the certificate ended 1.0 days ago");
+  config_.mutable_tls()->set_verify(true);
+  config_.mutable_tls()->set_ca_file(ended.certificate_file);
+  config_.mutable_tls()->clear_min_days_left();
+  EXPECT_TRUE(absl::EndsWith(Look().error, "certificate: certificate has expired"));
+}
+
 TEST_F(TlsTcpProbeTest, ABadCaFileIsRejected) {
   config_.mutable_tls()->set_ca_file("/does/not/exist");
   const Observation seen = Look();
@@ -283,6 +301,8 @@ TEST(CheckTcpProbeTest, NamesTheFieldThatCannotWork) {
   EXPECT_TRUE(CheckTcpProbe(config).ok());
   config.set_send(std::string(64 * 1024 + 1, 'x'));
   EXPECT_EQ(CheckTcpProbe(config).message(), "tcp.send: 65537 bytes are more than 65536");
+  config.set_host("/run/x");
+  EXPECT_EQ(CheckTcpProbe(config).message(), "tcp.host: '/run/x' is a path");
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -238,19 +237,58 @@ TestCertificate::TestCertificate(const std::string& name, absl::Duration valid_f
   EVP_PKEY_free(key);
 }
 
-TestNameServer::TestNameServer() : stop_fd_(eventfd(0, EFD_CLOEXEC)) {
+TestUdpServer::TestUdpServer(int fd, int port, Handler handler)
+    : handler_(std::move(handler)), fd_(fd), port_(port) {
+  thread_ = std::thread([this] { Serve(); });
+}
+
+TestUdpServer::TestUdpServer(Handler handler) : handler_(std::move(handler)) {
   fd_ = BoundSocket(SOCK_DGRAM, port_);
   thread_ = std::thread([this] { Serve(); });
 }
 
-TestNameServer::~TestNameServer() {
+std::unique_ptr<TestUdpServer> TestUdpServer::At(int port, Handler handler) {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in address = Loopback(port);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    close(fd);
+    return nullptr;
+  }
+  return std::unique_ptr<TestUdpServer>(new TestUdpServer(fd, port, std::move(handler)));
+}
+
+TestUdpServer::~TestUdpServer() {
   eventfd_write(stop_fd_, 1);
   thread_.join();
   close(fd_);
   close(stop_fd_);
 }
 
-std::string TestNameServer::address() const { return absl::StrCat("127.0.0.1:", port_); }
+std::string TestUdpServer::address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+int TestUdpServer::datagrams() {
+  MutexLock lock(&mu_);
+  return datagrams_;
+}
+
+void TestUdpServer::Serve() {
+  pollfd waiting[] = {{fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+  while (poll(waiting, 2, -1) > 0 && waiting[1].revents == 0) {
+    char bytes[1500];
+    sockaddr_in peer;
+    socklen_t size = sizeof peer;
+    const ssize_t n =
+        recvfrom(fd_, bytes, sizeof bytes, 0, reinterpret_cast<sockaddr*>(&peer), &size);
+    if (n < 0) continue;
+    {
+      MutexLock lock(&mu_);
+      ++datagrams_;
+    }
+    for (const std::string& answer : handler_(std::string(bytes, static_cast<size_t>(n)))) {
+      sendto(fd_, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), size);
+    }
+  }
+}
 
 void TestNameServer::Set(const std::string& name, std::vector<std::string> v4_addresses, int ttl) {
   MutexLock lock(&mu_);
@@ -267,23 +305,9 @@ int TestNameServer::questions(const std::string& name) {
   return questions_[name];
 }
 
-void TestNameServer::Serve() {
-  pollfd waiting[] = {{fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
-  while (poll(waiting, 2, -1) > 0 && waiting[1].revents == 0) {
-    char bytes[1500];
-    sockaddr_in peer;
-    socklen_t size = sizeof peer;
-    const ssize_t n =
-        recvfrom(fd_, bytes, sizeof bytes, 0, reinterpret_cast<sockaddr*>(&peer), &size);
-    if (n < 17) continue;
-    const std::string answer = Answer(std::string(bytes, static_cast<size_t>(n)));
-    if (answer.empty()) continue;
-    sendto(fd_, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&peer), size);
-  }
-}
-
 // RFC 1035: a header of 12 bytes, the question, then the records.
 std::string TestNameServer::Answer(const std::string& question) {
+  if (question.size() < 17) return "";
   std::string name;
   size_t at = 12;
   while (question[at] != 0) {

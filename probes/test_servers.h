@@ -4,9 +4,11 @@
 #define SALVE_PROBES_TEST_SERVERS_H_
 
 #include <openssl/ssl.h>
+#include <sys/eventfd.h>
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -99,15 +101,41 @@ struct TestCertificate {
   std::string key_file;
 };
 
+// Answers datagrams on 127.0.0.1, from a thread of its own.
+class TestUdpServer {
+ public:
+  // The datagrams to answer one with, in order; none: silence.
+  using Handler = std::function<std::vector<std::string>(const std::string& datagram)>;
+
+  explicit TestUdpServer(Handler handler);
+  // At a port that a TestServer has: null when it is taken for UDP.
+  static std::unique_ptr<TestUdpServer> At(int port, Handler handler);
+  ~TestUdpServer();
+
+  int port() const { return port_; }
+  std::string address() const;  // "127.0.0.1:PORT"
+  // How many datagrams have come.
+  int datagrams();
+
+ private:
+  TestUdpServer(int fd, int port, Handler handler);
+  void Serve();
+
+  const Handler handler_;
+  int fd_ = -1;
+  int port_ = 0;
+  const int stop_fd_ = eventfd(0, EFD_CLOEXEC);
+  Mutex mu_;
+  int datagrams_ ABSL_GUARDED_BY(mu_) = 0;
+  std::thread thread_;
+};
+
 // A name server on 127.0.0.1.
 class TestNameServer {
  public:
   enum class Mode { kAnswer, kSilent, kFail };
 
-  TestNameServer();
-  ~TestNameServer();
-
-  std::string address() const;  // "127.0.0.1:PORT"
+  std::string address() const { return server_.address(); }  // "127.0.0.1:PORT"
   // Names that are not set do not exist.
   void Set(const std::string& name, std::vector<std::string> v4_addresses, int ttl = 60);
   void SetMode(Mode mode);
@@ -119,17 +147,16 @@ class TestNameServer {
     std::vector<std::string> addresses;
     int ttl;
   };
-  void Serve();
   std::string Answer(const std::string& question);
 
-  int fd_ = -1;
-  int port_ = 0;
-  int stop_fd_ = -1;
   Mutex mu_;
   Mode mode_ ABSL_GUARDED_BY(mu_) = Mode::kAnswer;
   std::map<std::string, Entry> names_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, int> questions_ ABSL_GUARDED_BY(mu_);
-  std::thread thread_;
+  TestUdpServer server_{[this](const std::string& question) {
+    const std::string answer = Answer(question);
+    return answer.empty() ? std::vector<std::string>() : std::vector<std::string>{answer};
+  }};
 };
 
 }  // namespace salve

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "probes/numeric_address.h"
 
@@ -60,6 +61,11 @@ absl::StatusOr<TlsSession> TlsClient::NewSession(int fd) {
   return session;
 }
 
+absl::StatusOr<X509_STORE*> TlsClient::Authorities() {
+  RETURN_IF_ERROR(LoadContext());
+  return SSL_CTX_get_cert_store(context_.get());
+}
+
 std::string TlsErrorText(const SSL* ssl) {
   const long verified = SSL_get_verify_result(ssl);
   const unsigned long error = ERR_get_error();
@@ -72,7 +78,10 @@ std::string TlsErrorText(const SSL* ssl) {
 }
 
 std::optional<double> CertificateDaysLeft(const SSL* ssl, absl::Time now) {
-  const X509* certificate = SSL_get0_peer_certificate(ssl);
+  return CertificateDaysLeft(SSL_get0_peer_certificate(ssl), now);
+}
+
+std::optional<double> CertificateDaysLeft(const X509* certificate, absl::Time now) {
   if (certificate == nullptr) return std::nullopt;
   ASN1_TIME* today = ASN1_TIME_set(nullptr, absl::ToTimeT(now));
   int days = 0, seconds = 0;
@@ -80,6 +89,16 @@ std::optional<double> CertificateDaysLeft(const SSL* ssl, absl::Time now) {
   ASN1_TIME_free(today);
   if (ok != 1) return std::nullopt;
   return days + seconds / 86400.0;
+}
+
+bool EndsTooSoon(double days_left, uint32_t min_days_left) {
+  return min_days_left > 0 && days_left < min_days_left;
+}
+
+std::string EndsTooSoonText(double days_left, uint32_t min_days_left) {
+  if (days_left < 0) return absl::StrFormat("the certificate ended %.1f days ago", -days_left);
+  return absl::StrFormat("the certificate ends in %.1f days, expected at least %d", days_left,
+                         min_days_left);
 }
 
 }  // namespace salve

@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,9 @@ class TlsClient {
   // SSL_connect. Errors: kUnavailable: the CA file can't be read; kResourceExhausted.
   absl::StatusOr<TlsSession> NewSession(int fd);
 
+  // What it trusts; lives as long as this and no longer than to the next call. Errors: the same.
+  absl::StatusOr<X509_STORE*> Authorities();
+
  private:
   absl::Status LoadContext();
 
@@ -48,6 +52,13 @@ std::string TlsErrorText(const SSL* ssl);
 
 // Days until the peer's certificate ends, negative when it has; nothing when it has shown none.
 std::optional<double> CertificateDaysLeft(const SSL* ssl, absl::Time now);
+std::optional<double> CertificateDaysLeft(const X509* certificate, absl::Time now);
+
+// Whether a certificate with `days_left` fails a check for `min_days_left`; 0: there is none, and
+// also one that has ended passes, as whoever does not verify has asked for.
+bool EndsTooSoon(double days_left, uint32_t min_days_left);
+// "the certificate ends in 6.3 days, expected at least 14", "the certificate ended 2.0 days ago"
+std::string EndsTooSoonText(double days_left, uint32_t min_days_left);
 
 }  // namespace salve
 
