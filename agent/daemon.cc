@@ -22,6 +22,7 @@
 #include "absl/strings/str_split.h"
 #include "agent/api_server.h"
 #include "agent/components.h"
+#include "agent/condition_watch.h"
 #include "agent/configuration.h"
 #include "agent/engine.h"
 #include "agent/exec_users.h"
@@ -31,6 +32,7 @@
 #include "agent/ready_server.h"
 #include "agent/remote_access.h"
 #include "agent/state_store.h"
+#include "base/blocking_calls.h"
 #include "base/log.h"
 #include "base/real_host.h"
 #include "base/sd_bus_service_manager.h"
@@ -43,6 +45,7 @@
 #include "channels/event_store.h"
 #include "channels/export_journal.h"
 #include "channels/export_jsonl.h"
+#include "config/errors.h"
 #include "config/listen_address.h"
 #include "probes/http_client.h"
 #include "probes/registry.h"
@@ -57,6 +60,7 @@ namespace {
 
 constexpr char kRecordIdKey[] = "next_record_id";
 constexpr char kMachineIdKey[] = "machine_id";
+constexpr int kObservesOnly = 19;  // An event of the Agent channel.
 constexpr int kRefusedConfiguration = 2;
 constexpr int kUnusableState = 3;
 
@@ -131,13 +135,45 @@ RetentionTable RetentionOf(const config::Channels& config) {
   return table;
 }
 
-// As ReadConfiguration, with the users of exec probes looked up. Blocks.
+// Looks up the users of exec probes. Blocks.
+void LearnUsers(Configuration& configuration, UserTable& users) {
+  if (geteuid() == 0) UseExecUser(configuration);
+  users.Learn(ExecUsers(configuration));
+}
+
 absl::StatusOr<CheckedConfiguration> ReadWithUsers(const std::string& dir, UserTable& users) {
   absl::StatusOr<CheckedConfiguration> checked = ReadConfiguration(dir);
-  if (!checked.ok()) return checked;
-  if (geteuid() == 0) UseExecUser(checked->configuration);
-  users.Learn(ExecUsers(checked->configuration));
+  if (checked.ok()) LearnUsers(checked->configuration, users);
   return checked;
+}
+
+absl::StatusOr<Configuration> ReadAgainWithUsers(ConfigurationSource source,
+                                                 const FoundPaths& found, UserTable& users) {
+  absl::StatusOr<Configuration> again = ReadAgain(std::move(source), found);
+  if (again.ok()) LearnUsers(*again, users);
+  return again;
+}
+
+// What the agent says while the folder has no configuration.
+std::string HowToArm(const std::string& dir) {
+  return absl::StrCat(
+      "there is no configuration in ", dir,
+      ": the health sets that ship run and only observe, nothing is healed; arm them "
+      "with 'salvectl healthset enable NAME' (docs/HEALTHSETS.md)");
+}
+
+// Paths that a glob found and no target came of.
+std::vector<std::string> SkippedPathWarnings(const Configuration& configuration) {
+  constexpr size_t kWarningsMax = 10;
+  std::vector<std::string> warnings;
+  for (const HealthSetDefinition& set : configuration.health_sets) {
+    for (const std::string& path : set.skipped_paths) {
+      if (warnings.size() == kWarningsMax) return warnings;
+      warnings.push_back(absl::StrCat("health set ", set.name, ": ", Quoted(path),
+                                      " gives no target: it is not watched"));
+    }
+  }
+  return warnings;
 }
 
 class Daemon {
@@ -187,6 +223,7 @@ class Daemon {
     services_ = std::make_unique<SdBusServiceManager>(loop_);
     resolver_ = std::make_unique<Resolver>(loop_);
     http_ = std::make_unique<HttpClient>(loop_, *resolver_);
+    blocking_ = std::make_unique<BlockingCalls>(loop_);
     worker_ = std::make_unique<ThreadWorker>();
     state_worker_ = std::make_unique<ThreadWorker>();
     ASSIGN_OR_RETURN(state_, StateStore::Open(options_.state_dir + "/state.db", *state_worker_));
@@ -215,6 +252,12 @@ class Daemon {
     components_->Configure(configuration.agent.config.component());
     RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
     WarnOfUsers();
+    conditions_ = std::make_unique<ConditionWatch>(
+        loop_, reloader_,
+        ConditionWatch::Listener{
+            .on_change = [this](FoundPaths found) { FollowConditions(std::move(found)); },
+            .on_trouble = [this](const absl::Status& why) { SayConditionsUnknown(why); }});
+    FollowPaths(std::move(checked.patterns), std::move(checked.found), checked.is_default);
     ready_->Configure(ReadyAddress());
     return Serve();
   }
@@ -314,7 +357,7 @@ class Daemon {
   }
 
   void BuildEngine(const std::string& boot_id) {
-    const ProbeEnvironment probes{loop_, *host_, *services_, *resolver_, *http_};
+    const ProbeEnvironment probes{loop_, *host_, *services_, *resolver_, *http_, *blocking_};
     evidence_worker_ = std::make_unique<ThreadWorker>();
     const ActionEnvironment actions{
         .loop = loop_,
@@ -468,6 +511,8 @@ class Daemon {
           ready_->Configure(ReadyAddress());
           engine_->AppendAgentEvent(3, v1::Information, "the configuration was reloaded", 0, user);
           LogInfo("the configuration was reloaded");
+          FollowPaths(std::move((*checked)->patterns), std::move((*checked)->found),
+                      (*checked)->is_default);
         } else {
           engine_->AppendAgentEvent(8, v1::Error,
                                     absl::StrCat("the configuration was refused, the old one "
@@ -480,6 +525,52 @@ class Daemon {
         done(status);
       });
     });
+  }
+
+  // A configuration was taken up: what its conditions name, and whether there is none.
+  void FollowPaths(PathPatterns patterns, FoundPaths found, bool is_default) {
+    ++taken_up_;
+    conditions_->Configure(std::move(patterns), std::move(found));
+    const bool news = is_default && default_warning_.empty();
+    default_warning_ = is_default ? HowToArm(options_.config_dir) : "";
+    if (!news) return;
+    LogWarning(default_warning_);
+    engine_->AppendAgentEvent(kObservesOnly, v1::Warning, default_warning_);
+  }
+
+  // The paths of the conditions have changed: what runs is taken up anew with them, and not the
+  // folder, in which somebody may be in the middle of an edit.
+  void FollowConditions(FoundPaths found) {
+    reloader_.Post([this, before = taken_up_, source = engine_->configuration().source,
+                    found = std::move(found)] {
+      auto again = std::make_shared<absl::StatusOr<Configuration>>(
+          ReadAgainWithUsers(source, found, host_->users()));
+      // A reload that came between has looked for itself.
+      loop_.Post([this, before, again] {
+        if (before == taken_up_) TakeUpConditions(std::move(*again));
+      });
+    });
+  }
+
+  void TakeUpConditions(absl::StatusOr<Configuration> again) {
+    absl::Status status = again.status();
+    std::string news;
+    if (status.ok()) {
+      news = DescribeConditionChanges(engine_->configuration().health_sets, again->health_sets);
+      status = engine_->Apply(*std::move(again));
+    }
+    if (!status.ok()) return SayConditionsUnknown(status);
+    WarnOfUsers();
+    if (news.empty()) return;
+    LogInfo(absl::StrCat("conditions have changed: ", news));
+    engine_->AppendAgentEvent(3, v1::Information, absl::StrCat("conditions have changed: ", news));
+  }
+
+  void SayConditionsUnknown(const absl::Status& why) {
+    const std::string message =
+        absl::StrCat("the conditions of the health sets stay as they were: ", why.message());
+    LogError(message);
+    engine_->AppendAgentEvent(8, v1::Error, message);
   }
 
   void FillInfo(v1::GetInfoResponse& info) {
@@ -495,6 +586,10 @@ class Daemon {
     info.set_first_probe_ms(absl::ToDoubleMilliseconds(engine_->first_look() - started_));
     for (const std::string& warning : warnings_) info.add_warnings(warning);
     for (const std::string& warning : user_warnings_) info.add_warnings(warning);
+    if (!default_warning_.empty()) info.add_warnings(default_warning_);
+    for (const std::string& warning : SkippedPathWarnings(engine_->configuration())) {
+      info.add_warnings(warning);
+    }
     if (!ready_->trouble().empty()) info.add_warnings(ready_->trouble());
     if (!remote_->trouble().empty()) info.add_warnings(remote_->trouble());
     for (const std::string& fault : overrides_->faults()) info.add_warnings(fault);
@@ -530,6 +625,7 @@ class Daemon {
     servers_.clear();
     overrides_.reset();
     pause_files_.reset();
+    conditions_.reset();
     ready_.reset();
     engine_.reset();
     components_.reset();
@@ -556,6 +652,7 @@ class Daemon {
   std::unique_ptr<ServiceManager> services_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<HttpClient> http_;
+  std::unique_ptr<BlockingCalls> blocking_;
   std::unique_ptr<StateStore> state_;
   std::unique_ptr<ThreadWorker> worker_;        // The ledger's.
   std::unique_ptr<ThreadWorker> state_worker_;  // Its own: an attempt must not wait for state.db.
@@ -572,6 +669,9 @@ class Daemon {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Overrides> overrides_;
   std::unique_ptr<PauseFiles> pause_files_;
+  std::unique_ptr<ConditionWatch> conditions_;
+  uint64_t taken_up_ = 0;        // Configurations, by a start or a reload.
+  std::string default_warning_;  // Empty: there is a configuration.
   std::vector<std::unique_ptr<ApiServer>> servers_;
   std::unique_ptr<RemoteAccess> remote_;
   std::vector<std::string> warnings_;

@@ -5,10 +5,12 @@
 
 #include <string>
 
+#include "agent/configuration.h"
+
 namespace salve {
 
 struct DaemonOptions {
-  std::string config_dir = "/etc/salve";
+  std::string config_dir = kDefaultConfigDir;
   std::string state_dir = "/var/lib/salve";
   std::string socket;  // Empty: admin.sock and salve.sock in /run/salve.
   bool accept_ledger_loss = false;

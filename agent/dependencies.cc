@@ -11,13 +11,13 @@ Dependencies::Dependencies(const std::vector<HealthSetDefinition>& sets) {
   absl::flat_hash_map<std::string, const HealthSetDefinition*> by_name;
   for (const HealthSetDefinition& set : sets) by_name[set.name] = &set;
   for (const HealthSetDefinition& set : sets) {
-    if (set.depends_on.empty() || !set.enabled) continue;
+    if (set.depends_on.empty() || !set.active()) continue;
     std::vector<std::string>& all = of_[set.name];
     absl::flat_hash_set<std::string> seen;
     const auto add = [&](const HealthSetDefinition& from) {
       for (const std::string& name : from.depends_on) {
         const auto found = by_name.find(name);
-        if (found == by_name.end() || !found->second->enabled) continue;
+        if (found == by_name.end() || !found->second->active()) continue;
         if (seen.insert(name).second) all.push_back(name);
       }
     };

@@ -34,6 +34,15 @@ TEST(DependenciesTest, ADisabledSetIsNobodysAndHasNone) {
   EXPECT_THAT(all.DependentsOf("Web"), IsEmpty());
 }
 
+TEST(DependenciesTest, ASetThatDoesNotApplyIsNobodysAndHasNone) {
+  HealthSetDefinition db = Set("Db", {"Disk"});
+  db.applicable = false;
+  const Dependencies all({Set("Web", {"Db"}), db, Set("Disk")});
+  EXPECT_THAT(all.Of("Web"), IsEmpty());
+  EXPECT_THAT(all.Of("Db"), IsEmpty());
+  EXPECT_THAT(all.DependentsOf("Disk"), IsEmpty());
+}
+
 class JudgeDependencyTest : public testing::Test {
  protected:
   JudgeDependencyTest() {

@@ -83,7 +83,7 @@ absl::Status Engine::TakeUp(Configuration configuration) {
   std::map<std::string, std::unique_ptr<Probe>> new_probes;
   const Instant now = parts_.loop.Now();
   for (const HealthSetDefinition& set : configuration.health_sets) {
-    if (!set.enabled) continue;
+    if (!set.active()) continue;
     for (const ProbeDefinition& definition : set.probes) {
       const std::string name = FullName(definition);
       probes.emplace(name, definition);

@@ -98,7 +98,7 @@ void Engine::AppendProbeDefinition(const HealthSetDefinition& set,
   content.set_recurrence_interval_seconds(absl::ToDoubleSeconds(definition.interval));
   content.set_timeout_seconds(absl::ToDoubleSeconds(definition.timeout));
   content.set_max_retry_attempts(definition.max_retry_attempts);
-  content.set_enabled(set.enabled && definition.enabled);
+  content.set_enabled(set.active() && definition.enabled);
   content.set_definition(RedactedText(definition.config));
   AppendDefinition(std::move(event), "", only_changes);
 }
@@ -114,7 +114,7 @@ void Engine::AppendMonitorDefinition(const HealthSetDefinition& set,
   content.set_name(definition.name);
   content.set_service_name(set.name);
   for (const std::string& probe : definition.probes) content.add_sample_mask(probe);
-  content.set_enabled(set.enabled && definition.enabled);
+  content.set_enabled(set.active() && definition.enabled);
   content.set_definition(RedactedText(definition.config));
   AppendDefinition(std::move(event), "", only_changes);
 }
@@ -130,7 +130,7 @@ void Engine::AppendResponderDefinition(const HealthSetDefinition& set,
   content.set_name(definition.name);
   content.set_service_name(set.name);
   content.set_alert_mask(definition.monitor);
-  content.set_enabled(set.enabled && definition.enabled);
+  content.set_enabled(set.active() && definition.enabled);
   content.set_definition(RedactedText(definition.config));
   // What is disabled has no action, and so no resource.
   std::string sources;

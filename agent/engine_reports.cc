@@ -18,7 +18,7 @@ namespace {
 
 using config::HealthState;
 
-// The order of badness in a roll-up; DISABLED ones are left out before.
+// The order of badness in a roll-up; what is DISABLED or NOT_APPLICABLE counts for nothing.
 int Rank(HealthState state) {
   switch (state) {
     case config::UNRECOVERABLE:
@@ -44,6 +44,12 @@ std::string InWords(absl::Duration d) {
   return absl::FormatDuration(absl::Ceil(d, absl::Seconds(1)));
 }
 
+// Of a set as long as none of its monitors is worse.
+HealthState StateWithoutTrouble(const HealthSetDefinition& set) {
+  if (!set.enabled) return config::DISABLED;
+  return set.applicable ? config::HEALTHY : config::NOT_APPLICABLE;
+}
+
 constexpr int kStatePageMax = 1000;
 constexpr size_t kGroupPageMax = 50;
 
@@ -66,7 +72,7 @@ absl::StatusOr<v1::GetServerHealthResponse> Engine::Health(const std::string& he
     v1::HealthSetHealth& out = *response.add_health_sets();
     out.set_name(set.name);
     out.set_group(config::HealthGroup_Name(set.group));
-    HealthState state = set.enabled ? config::HEALTHY : config::DISABLED;
+    HealthState state = StateWithoutTrouble(set);
     absl::Time since = absl::InfinitePast();
     for (const MonitorDefinition& definition : set.monitors) {
       const auto item = monitors_.find(FullName(definition));
@@ -316,7 +322,7 @@ absl::StatusOr<v1::ListRespondersResponse> Engine::Responders(
   // What is disabled, perhaps by an override, has no action and so no limits.
   for (const HealthSetDefinition& set : configuration_.health_sets) {
     for (const ResponderDefinition& definition : set.responders) {
-      if ((set.enabled && definition.enabled) || !is_asked_for(definition)) continue;
+      if ((set.active() && definition.enabled) || !is_asked_for(definition)) continue;
       add(definition).set_state("disabled");
     }
   }

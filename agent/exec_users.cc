@@ -21,7 +21,7 @@ std::vector<std::string> ExecUsers(const Configuration& configuration) {
   std::set<std::string> users;
   for (const HealthSetDefinition& set : configuration.health_sets) {
     for (const ProbeDefinition& probe : set.probes) {
-      if (!set.enabled || !probe.enabled || probe.config.exec().user().empty()) continue;
+      if (!set.active() || !probe.enabled || probe.config.exec().user().empty()) continue;
       users.insert(probe.config.exec().user());
     }
   }

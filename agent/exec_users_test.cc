@@ -57,6 +57,9 @@ TEST(ExecUsersTest, NamesEachUserOnceAndNoneOfWhatIsDisabled) {
   EXPECT_THAT(ExecUsers(configuration), ElementsAre("me", "nagios"));
   configuration.health_sets[0].enabled = false;
   EXPECT_THAT(ExecUsers(configuration), IsEmpty());
+  configuration.health_sets[0].enabled = true;
+  configuration.health_sets[0].applicable = false;
+  EXPECT_THAT(ExecUsers(configuration), IsEmpty());
 }
 
 TEST(ExecUsersTest, WarnsOfAUserWhoIsNotThere) {

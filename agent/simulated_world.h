@@ -90,6 +90,7 @@ class SimulatedWorld {
     options.checks.probe = [](const config::Probe&) { return absl::OkStatus(); };
     options.checks.monitor = CheckMonitor;
     options.checks.responder = CheckResponder;
+    options.found = found;
     absl::StatusOr<Configuration> configuration = LoadConfiguration(dir_, options);
     if (!configuration.ok()) return configuration.status();
     components->Configure(configuration->agent.config.component());
@@ -101,6 +102,8 @@ class SimulatedWorld {
 
   void RunFor(absl::Duration d) { loop.RunFor(d); }
   const std::string& dir() const { return dir_; }
+
+  FoundPaths found;  // Of the conditions of what is configured next.
 
   // The agent dies without a word, and a new one takes up the state. With another boot id it is
   // as after a reboot.

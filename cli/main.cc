@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/configuration.h"
+#include "agent/policy_test.h"
 #include "base/clock.h"
 #include "base/version.h"
 #include "cli/salvectl.h"
@@ -58,5 +59,7 @@ int main(int argc, char** argv) {
   world.version = salve::kVersion;
   world.watch_interrupt = WatchInterrupt;
   world.check_configuration = salve::CheckConfigurationFolder;
+  world.check_configuration_with = salve::CheckConfigurationFolderWith;
+  world.run_policy_test = salve::RunPolicyTest;
   return salve::RunSalvectl({argv + 1, argv + argc}, std::cout, std::cerr, world);
 }

@@ -72,6 +72,28 @@ TEST(SalvectlProcessTest, PrintsItsVersion) {
   EXPECT_EQ(salvectl.Wait(), 0);
 }
 
+// An escalation is logged by the engine: nothing of that may stand between the lines.
+TEST(SalvectlProcessTest, RunsPolicyTestsWithTheEngineInIt) {
+  const std::string path = testing::TempDir() + "/policy.textproto";
+  std::ofstream(path) << R"(name: "all" ready_made: "nginx"
+      found: "/etc/systemd/system/multi-user.target.wants/nginx.service"
+      case { name: "unmended" step { see { probe: "Nginx/Ping" outcome: FAILED } }
+             step { run: "1h" } allow: "*" })";
+  Process salvectl({"test", path});
+
+  EXPECT_EQ(salvectl.ReadLine(), path + ": all\n");
+  EXPECT_EQ(salvectl.ReadLine(), "  ok    unmended (1h)\n");
+  EXPECT_EQ(salvectl.ReadLine(), "1 passed, 0 failed\n");
+  EXPECT_EQ(salvectl.Wait(), 0);
+}
+
+TEST(SalvectlProcessTest, AFaultyPolicyTestIsExitStatusTwo) {
+  Process salvectl({"test", "/nonexistent.textproto"});
+
+  EXPECT_EQ(salvectl.ReadLine().find("salvectl: test: /nonexistent.textproto: "), 0);
+  EXPECT_EQ(salvectl.Wait(), 2);
+}
+
 TEST(SalvectlProcessTest, AMissingAgentIsOneLineAndExitStatusSeven) {
   Process salvectl({"--socket", "/nonexistent/salve.sock", "health"});
 

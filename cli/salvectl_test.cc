@@ -144,6 +144,10 @@ class TreeTest : public SalvectlTest {
  protected:
   TreeTest() {
     world_.check_configuration = [](const std::string&) { return absl::OkStatus(); };
+    world_.check_configuration_with = [](const std::string&, SourceFile) {
+      return absl::OkStatus();
+    };
+    world_.run_policy_test = [](const std::string&) { return policytest::Report(); };
     tree_ = NewTree(globals_, choice_, world_);
   }
 
@@ -175,7 +179,7 @@ TEST_F(TreeTest, EveryVerbHasAnExampleInItsHelp) {
     if (path.front() == "completion") return;  // Its example runs within another command.
     EXPECT_NE(help.out.find(example), std::string::npos) << help.out;
   });
-  EXPECT_EQ(verbs, 48);
+  EXPECT_EQ(verbs, 54);
   EXPECT_NE(Run({"--help"}).out.find("Example:\n  salvectl health"), std::string::npos);
 }
 
@@ -189,7 +193,11 @@ TEST_F(TreeTest, EveryOptionIsDescribed) {
 
 TEST_F(TreeTest, DoesNotOfferWhatIsNotThere) {
   world_.check_configuration = nullptr;
+  world_.check_configuration_with = nullptr;
+  world_.run_policy_test = nullptr;
   EXPECT_EQ(Run({"config", "check"}).status, 2);
+  EXPECT_EQ(Run({"healthset", "enable", "nginx"}).status, 2);
+  EXPECT_EQ(Run({"test", "a"}).status, 2);
   EXPECT_EQ(Run({"maintenance"}).status, 2);
 }
 

@@ -8,8 +8,11 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "config/definition.h"
+#include "config/policy_test.pb.h"
 
 namespace salve {
 
@@ -30,6 +33,11 @@ struct Surroundings {
   // Checks a configuration folder as the agent would. Errors: kInvalidArgument: one line for each
   // fault, `file:line:column: message`; kNotFound, kPermissionDenied: it cannot be read.
   std::function<absl::Status(const std::string& dir)> check_configuration;
+  // The same, as if `file` stood in DIR/conf.d, in place of one of its name.
+  std::function<absl::Status(const std::string& dir, SourceFile file)> check_configuration_with;
+  // Runs the policy tests of a file. Errors: kInvalidArgument: one line for each fault of it,
+  // `file:line:column: message`; kNotFound, kPermissionDenied: it cannot be read.
+  std::function<absl::StatusOr<policytest::Report>(const std::string& file)> run_policy_test;
 };
 
 }  // namespace salve

@@ -87,6 +87,8 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   AddEventsVerb(*tree, choice);
   AddExplainVerb(*tree, choice);
   AddConfigVerbs(*tree, choice, world);
+  AddHealthSetVerbs(*tree, choice, world);
+  AddTestVerb(*tree, choice, world);
   AddVersionVerb(*tree, choice);
   AddCompletionVerb(*tree, choice);
   return tree;

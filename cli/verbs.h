@@ -23,6 +23,8 @@ void AddOverrideVerbs(CLI::App& salvectl, Choice& choice);
 void AddEventsVerb(CLI::App& salvectl, Choice& choice);
 void AddExplainVerb(CLI::App& salvectl, Choice& choice);
 void AddConfigVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& world);
+void AddHealthSetVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& world);
+void AddTestVerb(CLI::App& salvectl, Choice& choice, const Surroundings& world);
 void AddVersionVerb(CLI::App& salvectl, Choice& choice);
 void AddCompletionVerb(CLI::App& salvectl, Choice& choice);
 
