@@ -27,7 +27,7 @@ BANNED = [
      "nothing waits by sleeping: use a timer of the EventLoop"),
     (r"\bthrow\b", r"^$", "no exceptions in our code: return a Status"),
     (r"\bstd::(jthread|thread|async)\b(?!::)|\bpthread_create\b",
-     r"^base/worker\.|^agent/|" + TEST_CODE,
+     r"^base/(worker|blocking_calls)\.|^agent/|" + TEST_CODE,
      "threads are the agent's: hand blocking work to a Worker (base/worker.h)"),
     (r"(?<![\w.>:])(::)?(v?fork|popen|system|posix_spawnp?|execvp?e?)\s*\(",
      r"^base/|" + TEST_CODE,

@@ -53,8 +53,8 @@ class Server:
     """A booted machine with nginx and salved running. Use as a context manager."""
 
     def __init__(self, configuration, throttle=None, agent='boot_grace: "0s"', nginx=True,
-                 salved=None, environment="", files=(), start=True, unit=None):
-        self.machine = Machine("e2e", enable=["nginx.service"] if nginx else [])
+                 salved=None, environment="", files=(), start=True, unit=None, enable=()):
+        self.machine = Machine("e2e", enable=(["nginx.service"] if nginx else []) + list(enable))
         try:
             self.install(configuration, throttle, agent, salved, environment, unit)
             for file in files:

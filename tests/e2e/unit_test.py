@@ -12,6 +12,7 @@ health_set {
   probe { name: "Unit" interval: "2s" systemd_unit { unit: "nginx" } }
   probe { name: "Process" interval: "2s" process { process_name: "nginx" } }
   probe { name: "Log" interval: "2s" log_match { file: "/srv/private/app.log" pattern: "panic" } }
+  probe { name: "Clock" interval: "2s" clock { need_synchronised: false } }
   probe { name: "AsNobody" interval: "2s" exec {
     command: ["/bin/sh", "-c", "test $(id -un) = nobody && grep -q 'CapEff:.0*$' /proc/self/status && grep -q 'NoNewPrivs:.1' /proc/self/status || exit 2"] user: "nobody" } }
   probe { name: "Kept" interval: "2s" timeout: "1s" exec { command: ["/bin/sleep", "600"] user: "nobody" } }
@@ -49,11 +50,13 @@ class UnitTest(unittest.TestCase):
         return results[-1] if results else {}
 
     def check_probes(self, server):
-        for probe in ("Process", "Log", "AsNobody"):
+        for probe in ("Process", "Log", "Clock", "AsNobody"):
             server.wait_for(lambda p=probe: self.outcome(server, p), what=f"a look of {probe}")
             self.assertEqual(self.outcome(server, probe)["ResultType"], "Succeeded", probe)
         values = {value["Name"]: value for value in self.outcome(server, "Process")["Values"]}
         self.assertGreater(values["open_descriptors"]["Number"], 0)
+        values = {value["Name"] for value in self.outcome(server, "Clock")["Values"]}
+        self.assertIn("estimated_error_ms", values)  # No filter of system calls forbids to read it.
         # A program of another user is ended at its deadline.
         server.wait_for(lambda: self.outcome(server, "Kept"), what="a look of Kept")
         self.assertEqual(self.outcome(server, "Kept")["ResultType"], "TimedOut")
