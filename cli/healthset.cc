@@ -1,6 +1,7 @@
 // salvectl healthset list|show|enable|disable.
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <system_error>
 
@@ -128,7 +129,33 @@ absl::StatusOr<ExitStatus> Finish(Verb& verb, const HealthSetOptions& options,
   return ExitStatus::kDone;
 }
 
+// What an agent of that folder sees now must be well, or the set would act at once, and on a
+// service that is well where it only listens elsewhere. Without an agent nothing is known, and
+// nothing said.
+absl::Status CheckSeenWell(Verb& verb, const HealthSetOptions& options) {
+  const absl::StatusOr<v1::GetInfoResponse> info = verb.agent.GetInfo(v1::GetInfoRequest());
+  if (!info.ok() || !IsSameFolder(info->config_dir(), DirOf(verb, options)))
+    return absl::OkStatus();
+  ASSIGN_OR_RETURN(const v1::GetServerHealthResponse health,
+                   verb.agent.GetServerHealth(v1::GetServerHealthRequest()));
+  const std::set<std::string> healed = HealedMonitorsOf(options.name);
+  for (const v1::HealthSetHealth& set : health.health_sets()) {
+    for (const v1::MonitorHealth& monitor : set.monitors()) {
+      const std::string name = absl::StrCat(set.name(), "/", monitor.name());
+      const size_t target = name.find('/', set.name().size() + 1);
+      if (!monitor.is_alert() || !healed.contains(name.substr(0, target))) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          name, " is ", monitor.state(), " now (", Printable(monitor.last_error()),
+          "): it would act at once. Where the service is well and only listens elsewhere, edit its "
+          "text (salvectl healthset show ",
+          options.name, ") in conf.d; or enable it with --observe; --force arms it all the same"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ExitStatus> EnableHealthSet(Verb& verb, const HealthSetOptions& options) {
+  if (!options.observe && !options.force) RETURN_IF_ERROR(CheckSeenWell(verb, options));
   ReadyMadeFolder folder = FolderOf(verb, options);
   const auto before = ReadConfigurationSource(DirOf(verb, options));
   const bool all_observed = before.ok() ? before->no_file : absl::IsNotFound(before.status());
@@ -185,6 +212,8 @@ void AddHealthSetVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& w
             BindFolder(verb, options);
             verb.add_flag("--observe", options.observe,
                           "All responders only observe: events say what would have been done");
+            verb.add_flag("--force", options.force,
+                          "Also while the agent sees it unhealthy: it acts at once");
           });
   AddVerb(*family,
           {"disable", "Removes it from the configuration folder and has the agent reload",

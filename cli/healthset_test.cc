@@ -68,6 +68,34 @@ TEST_F(HealthSetVerbTest, AnUnknownNameNamesTheNearest) {
   EXPECT_THAT(ended.err, HasSubstr("did you mean 'nginx'"));
 }
 
+TEST_F(HealthSetVerbTest, WhatIsSeenUnhealthyIsNotArmed) {
+  agent_.get_server_health.Say(FromText<v1::GetServerHealthResponse>(R"(
+    health_sets {
+      name: "Nginx"
+      monitors { name: "Down" state: "UNHEALTHY" is_alert: true last_error: "cannot connect" }
+    })"));
+  const Ended ended = Run({"healthset", "enable", "nginx"});
+  EXPECT_EQ(ended.status, 3);
+  EXPECT_THAT(ended.err, HasSubstr("Nginx/Down is UNHEALTHY now (cannot connect)"));
+  EXPECT_FALSE(IsEnabled());
+  EXPECT_EQ(Run({"healthset", "enable", "nginx", "--observe"}).status, 0);
+  EXPECT_EQ(Run({"healthset", "enable", "nginx", "--force"}).status, 0);
+}
+
+TEST_F(HealthSetVerbTest, OfATargetToo) {
+  agent_.get_server_health.Say(FromText<v1::GetServerHealthResponse>(R"(
+    health_sets { name: "PhpFpm" monitors { name: "Down/8.2" state: "DEGRADED" is_alert: true } }
+  )"));
+  EXPECT_EQ(Run({"healthset", "enable", "php-fpm"}).status, 3);
+}
+
+TEST_F(HealthSetVerbTest, WhatOnlyTellsIsEnabledAlways) {
+  agent_.get_server_health.Say(FromText<v1::GetServerHealthResponse>(R"(
+    health_sets { name: "System" monitors { name: "DiskFull" state: "UNHEALTHY" is_alert: true } }
+  )"));
+  EXPECT_EQ(Run({"healthset", "enable", "system"}).status, 0);
+}
+
 TEST_F(HealthSetVerbTest, EnableHasTheAgentReload) {
   const Ended ended = Run({"healthset", "enable", "nginx"});
   EXPECT_EQ(ended.status, 0) << ended.err;

@@ -26,6 +26,12 @@ std::string TextOf(const std::string& name, bool observe) {
   return observe ? ObservingText(text) : std::string(text);
 }
 
+config::HealthSetFile ReadSets(const std::string& name) {
+  config::HealthSetFile file;
+  google::protobuf::TextFormat::ParseFromString(TextOf(name, false), &file);
+  return file;
+}
+
 ReadyMadeState StateOfText(const std::string& name, const std::string& text) {
   if (text == TextOf(name, false)) return ReadyMadeState::kActs;
   if (text == TextOf(name, true)) return ReadyMadeState::kObserves;
@@ -144,10 +150,21 @@ absl::StatusOr<bool> AppliesHere(const std::string& name) {
   return std::any_of(sets.begin(), sets.end(), [](const auto& set) { return set.applicable; });
 }
 
+std::set<std::string> HealedMonitorsOf(const std::string& name) {
+  std::set<std::string> monitors;
+  const config::HealthSetFile file = ReadSets(name);
+  for (const config::HealthSet& set : file.health_set()) {
+    for (const config::Responder& responder : set.responder()) {
+      if (responder.has_escalate() || responder.has_collect()) continue;
+      monitors.insert(absl::StrCat(set.name(), "/", responder.monitor()));
+    }
+  }
+  return monitors;
+}
+
 std::vector<std::string> WhatItWatches(const std::string& name) {
-  config::HealthSetFile file;
-  google::protobuf::TextFormat::ParseFromString(TextOf(name, false), &file);
   std::vector<std::string> watches;
+  const config::HealthSetFile file = ReadSets(name);
   for (const config::HealthSet& set : file.health_set()) watches.push_back(set.description());
   return watches;
 }

@@ -4,6 +4,7 @@
 #define SALVE_CLI_READY_MADE_FOLDER_H_
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,10 @@ class ReadyMadeFolder {
 // Whether what one of its health sets watches is on this server. Blocks on files.
 // Errors: as FindPaths.
 absl::StatusOr<bool> AppliesHere(const std::string& name);
+
+// Its monitors whose responders do more than tell, as SET/MONITOR: "Nginx/Down"; of a for_each
+// without the target.
+std::set<std::string> HealedMonitorsOf(const std::string& name);
 
 // What its health sets say that they watch.
 std::vector<std::string> WhatItWatches(const std::string& name);

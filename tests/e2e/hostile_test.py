@@ -14,6 +14,7 @@ from servers import Servers, dns_with, http
 INTERVAL_MS = 1000
 TIMEOUT_MS = 800
 LOOKS = 3  # of each probe: what leaks or is stuck shows at the second
+ALONE = True  # What is hostile takes both cores.
 FORKED = "sleep 4243"  # what the plugin leaves running
 
 
@@ -136,7 +137,7 @@ class HostileTest(unittest.TestCase):
                 f'{kind} }}' for name, (kind, _, _) in hostile.items())
             with Agent(f'''health_set {{ name: "Hostile" {probes} }}
                 health_set {{ name: "Ordinary"
-                  probe {{ name: "Http" interval: "200ms" timeout: "200ms"
+                  probe {{ name: "Http" interval: "400ms" timeout: "400ms"
                            http {{ url: "http://127.0.0.1:{good}/" }} }} }}''') as agent:
                 self.watch(agent, hostile)
 
@@ -165,8 +166,8 @@ class HostileTest(unittest.TestCase):
                 print(f"{name}: {results[name][-1]['ResultType']}: {results[name][-1]['Error'][:120]}")
         for result in results["Http"]:
             self.assertEqual(result["ResultType"], "Succeeded", result["Error"])
-        # Five a second; half of them would be held up.
-        self.assertGreater(ordinary, took * 2.5, "the ordinary probe was held up")
+        # Five in two seconds; half of them would be held up.
+        self.assertGreater(ordinary, took * 1.25, "the ordinary probe was held up")
 
         longest = agent.info()["LongestTurnMs"]
         print(f"longest_turn_ms {longest:.1f}")
