@@ -22,7 +22,8 @@ struct CheckedConfiguration {
   // What the conditions of the health sets name, and what of it is on this server.
   PathPatterns patterns;
   FoundPaths found;
-  // The folder says nothing at all, or is kDefaultConfigDir and not there: the health sets are those that ship, and only observe.
+  // The folder says nothing at all, or is kDefaultConfigDir and not there: the health sets are
+  // those that ship, and only observe.
   bool is_default = false;
 };
 

@@ -96,6 +96,7 @@ void FailedUnits::Begin() {
 void FailedUnits::Stop() {
   match_ = BusMatchId::kNone;
   reading_ = 0;
+  read_again_ = false;
   loop_.CancelTimer(std::exchange(read_timer_, TimerId::kNone));
   loop_.CancelTimer(std::exchange(tell_timer_, TimerId::kNone));
 }
@@ -114,7 +115,12 @@ void FailedUnits::ReadAfter(absl::Duration delay) {
 
 void FailedUnits::Read() {
   if (link_->bus() == nullptr) return;
-  // A read that is under way may have looked already before what makes us read again.
+  // The one under way may have looked already before what makes us read again; but a stream of
+  // signals must not make every answer of a slow systemd too late.
+  if (reading_ != 0) {
+    read_again_ = true;
+    return;
+  }
   const int read = reading_ = ++last_read_;
   link_->bus()->Call(
       {kSystemd, kSystemdPath, kManagerInterface, "ListUnitsFiltered"},
@@ -128,7 +134,8 @@ void FailedUnits::Take(const absl::StatusOr<sd_bus_message*>& reply) {
   reading_ = 0;
   absl::StatusOr<FailedUnitsList> list =
       reply.ok() ? ParseList(*reply) : absl::StatusOr<FailedUnitsList>(reply.status());
-  ReadAfter(list.ok() ? kReadAgain : kRetry);
+  const bool read_again = std::exchange(read_again_, false);
+  ReadAfter(!list.ok() ? kRetry : read_again ? kDebounce : kReadAgain);
   Tell(std::move(list));
 }
 

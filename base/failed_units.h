@@ -57,7 +57,8 @@ class FailedUnits final : public SystemdLink::User {
   TimerId read_timer_ = TimerId::kNone;
   TimerId tell_timer_ = TimerId::kNone;
   Instant read_at_;  // What read_timer_ is set to.
-  int reading_ = 0;  // The number of the read under way; answers to others are too late.
+  int reading_ = 0;  // The number of the read under way, or 0; answers to others are too late.
+  bool read_again_ = false;  // Once that one has ended.
   int last_read_ = 0;
 };
 

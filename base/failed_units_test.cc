@@ -180,6 +180,49 @@ TEST_P(FailedUnitsTest, CallsNobodyOnceItIsGone) {
   EXPECT_THAT(told_, IsEmpty());
 }
 
+// Else none of its answers would ever be taken: each would be too late for the next question.
+TEST_P(FailedUnitsTest, ASlowSystemdUnderAStreamOfSignalsIsHeard) {
+  systemd_.silent.insert("ListUnitsFiltered");
+  Watch();
+  for (int i = 0; i < 3; ++i) {
+    systemd_.SignalFailedCount();
+    RunFor(absl::Milliseconds(130));
+  }
+  EXPECT_EQ(Asked(), 1) << "one at a time";
+  Set("nginx.service", "failed");
+  systemd_.silent.clear();
+  systemd_.AnswerHeld();
+  ASSERT_TRUE(RunUntilTold(1));
+  EXPECT_EQ(told_[0], "nginx.service");
+}
+
+TEST_P(FailedUnitsTest, ReadsOnceMoreAfterTheOneThatASignalCameDuring) {
+  systemd_.silent.insert("ListUnitsFiltered");
+  Watch();
+  RunFor(absl::Milliseconds(20));
+  systemd_.SignalFailedCount();
+  RunFor(absl::Milliseconds(130));
+  systemd_.silent.clear();
+  systemd_.AnswerHeld();
+  ASSERT_TRUE(RunUntilTold(1));
+  Set("nginx.service", "failed");  // And no signal more.
+  RunFor(absl::Milliseconds(300));
+  EXPECT_THAT(told_, ElementsAre("", "nginx.service"));
+  EXPECT_EQ(Asked(), 3);
+}
+
+TEST_P(FailedUnitsTest, AsksAgainFiveSecondsAfterAnError) {
+  systemd_.malformed_list = true;
+  Watch();
+  ASSERT_TRUE(RunUntilTold(1));
+  const Instant failed_at = loop_.Now();
+  systemd_.malformed_list = false;
+  ASSERT_TRUE(RunUntilTold(2));
+  EXPECT_THAT(told_, ElementsAre("UNAVAILABLE", ""));
+  EXPECT_GE(loop_.Now() - failed_at, absl::Seconds(4));
+  EXPECT_EQ(Asked(), 2);
+}
+
 // Only a bus has others who could lie.
 TEST(FailedUnitsOnABusTest, DoesNotBelieveASignalOfAnotherProgram) {
   char name[32] = "/tmp/salve-bus-XXXXXX";

@@ -32,7 +32,7 @@ bool AresChannel::Open() {
   ares.timeout = static_cast<int>(absl::ToInt64Milliseconds(options_.server_timeout));
   ares.tries = options_.tries;
   if (options_.tcp) ares.flags |= ARES_FLAG_USEVC;
-  if (options_.hands_out_failures) ares.flags |= ARES_FLAG_NOCHECKRESP;
+  if (options_.hands_out_failures) ares.flags |= ARES_FLAG_NOCHECKRESP | ARES_FLAG_IGNTC;
   if (ares.flags != 0) mask |= ARES_OPT_FLAGS;
   ares.sock_state_cb_data = this;
   ares.sock_state_cb = [](void* self, ares_socket_t fd, int read, int write) {

@@ -27,8 +27,9 @@ class AresChannel {
     absl::Duration server_timeout = absl::Seconds(2);  // Of the first try; later ones wait longer.
     int tries = 3;                                     // Of each server.
     bool tcp = false;                                  // Never by UDP.
-    // An answer that says "failed" or "refused" is handed out too. Otherwise the next server is
-    // asked, and after the last one the query ends with ARES_ECONNREFUSED.
+    // An answer that says "failed" or "refused", or that is cut, is handed out too. Otherwise the
+    // next server is asked, and after the last one the query ends with ARES_ECONNREFUSED; what is
+    // cut is asked for again over TCP, but for no longer than server_timeout.
     bool hands_out_failures = false;
   };
 

@@ -104,11 +104,9 @@ std::string ChainFault(X509* certificate, STACK_OF(X509) * others, X509_STORE* a
   return fault;
 }
 
-bool HasName(X509* certificate, const std::string& name) {
-  if (IsNumericAddress(name)) {
-    const std::string without_zone = name.substr(0, name.find('%'));
-    return X509_check_ip_asc(certificate, without_zone.c_str(), 0) == 1;
-  }
+bool HasName(X509* certificate, const std::string& host) {
+  const std::string name = NameInCertificates(host);
+  if (IsNumericAddress(name)) return X509_check_ip_asc(certificate, name.c_str(), 0) == 1;
   return X509_check_host(certificate, name.data(), name.size(), 0, nullptr) == 1;
 }
 

@@ -99,6 +99,17 @@ TEST_F(CertificateTest, KnowsItsNamesOnly) {
   }
 }
 
+TEST_F(CertificateTest, TheFinalDotAndTheZoneAreNoPartOfAName) {
+  leaf_ = Make("x", leaf_key_.get(), middle_.get(), middle_key_.get(), absl::Hours(48),
+               "DNS:www.example,IP:fe80::1");
+  for (const char* name : {"www.example.", "fe80::1%eth0", "fe80::1"}) {
+    EXPECT_TRUE(Inspect(name).has_name) << name;
+  }
+  for (const char* name : {"other.example.", "www.example..", "fe80::2%eth0", ".", ""}) {
+    EXPECT_FALSE(Inspect(name).has_name) << name;
+  }
+}
+
 TEST_F(CertificateTest, AMissingLinkBreaksTheChain) {
   sk_X509_pop(others_);
   EXPECT_EQ(Inspect("x").chain_fault, "unable to get local issuer certificate");

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
@@ -113,6 +114,7 @@ class ClockProbe final : public Probe {
   void AskAt(std::vector<std::string> addresses) {
     addresses_ = std::move(addresses);
     asked_ = 0;
+    times_ = std::max(kQuestionsMin, addresses_.size());
     ignored_ = 0;
     AskNext();
   }
@@ -120,14 +122,14 @@ class ClockProbe final : public Probe {
   // The addresses in turn, each for its share of the time; one alone is asked again, and may
   // still answer what it was asked before.
   void AskNext() {
-    const size_t times = std::max(kQuestionsMin, addresses_.size());
-    if (asked_ == times) {
+    if (asked_ == times_) {
       TimeOut(absl::StrCat("waiting for the answer of ", remote_,
                            ignored_ == 0 ? "" : absl::StrCat(" (", ignored_, " others ignored)")));
       return;
     }
     const Instant now = loop_.Now();
-    SetTimer(now + (deadline_ - now) / static_cast<int64_t>(times - asked_), [this] { AskNext(); });
+    SetTimer(now + (deadline_ - now) / static_cast<int64_t>(times_ - asked_),
+             [this] { AskNext(); });
     const std::string& address = addresses_[asked_++ % addresses_.size()];
     if (addresses_.size() > 1 || !fd_.is_open()) {
       CloseSocket();
@@ -150,11 +152,17 @@ class ClockProbe final : public Probe {
     }
   }
 
+  // It is not asked again, so that another one gets its turns: an address that cannot be reached
+  // (IPv6 where there is none) must not end a look because a datagram to the other was lost.
   void AddressFailed(int error) {
-    if (asked_ < addresses_.size()) {
-      AskNext();
-    } else {
+    CloseSocket();
+    addresses_.erase(addresses_.begin() +
+                     static_cast<std::ptrdiff_t>((asked_ - 1) % addresses_.size()));
+    --asked_;
+    if (addresses_.empty()) {
       Finish(SocketError(error, "cannot ask " + remote_));
+    } else {
+      AskNext();
     }
   }
 
@@ -273,7 +281,8 @@ class ClockProbe final : public Probe {
   absl::StatusOr<KernelClock> kernel_ = KernelClock{};
   ResolveId resolving_ = ResolveId::kNone;
   std::vector<std::string> addresses_;
-  size_t asked_ = 0;
+  size_t asked_ = 0;  // Questions, without those to addresses that failed.
+  size_t times_ = 0;  // How often is asked at most.
   int ignored_ = 0;
   std::string remote_;
   UniqueFd fd_;

@@ -1,8 +1,11 @@
 #include "probes/clock_probe.h"
 
+#include <errno.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/timex.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,7 +51,7 @@ class ClockProbeTest : public ::testing::Test {
       seen = std::move(o);
       loop_.Stop();
     });
-    if (!seen.has_value()) loop_.Run();
+    loop_.Run();  // Also when the look has ended: else the next one would be stopped by it.
     return *seen;
   }
   Observation LookAt(const TestUdpServer& server, absl::Duration timeout = absl::Seconds(20)) {
@@ -278,6 +281,30 @@ TEST_F(ClockProbeTest, ResolvesAName) {
   EXPECT_TRUE(absl::EndsWith(seen.error, "while resolving silent.example")) << seen.error;
 }
 
+// As an IPv6 address on a server without IPv6.
+TEST_F(ClockProbeTest, ALostDatagramAndAnAddressThatCannotBeReachedAreNoFailure) {
+  std::atomic<int> questions = 0;
+  const TestUdpServer server([&](const std::string& question) {
+    return ++questions == 1 ? Datagrams{} : Datagrams{AnswerTo(question)};
+  });
+  config_.set_port(static_cast<uint32_t>(server.port()));
+  names_.Set("ntp.example", {"127.0.0.1", "127.0.0.2"});  // Nobody is at 127.0.0.2.
+  config_.set_ntp_server("ntp.example");
+  const Observation seen = Look(absl::Milliseconds(300));
+  EXPECT_EQ(seen.error, "");
+  EXPECT_EQ(Attribute(seen, "ntp_server"), server.address());
+  EXPECT_EQ(questions, 2);
+}
+
+TEST_F(ClockProbeTest, WhenNoAddressCanBeReachedTheLastIsNamed) {
+  config_.set_port(static_cast<uint32_t>(RefusingPort()));
+  names_.Set("ntp.example", {"127.0.0.1", "127.0.0.2"});
+  config_.set_ntp_server("ntp.example");
+  const Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kFailed);
+  EXPECT_TRUE(absl::EndsWith(seen.error, ": Connection refused")) << seen.error;
+}
+
 TEST_F(ClockProbeTest, DestructionDuringALookIsSilent) {
   TestUdpServer silent([](const std::string&) { return Datagrams{}; });
   config_.set_ntp_server("127.0.0.1");
@@ -289,15 +316,39 @@ TEST_F(ClockProbeTest, DestructionDuringALookIsSilent) {
   EXPECT_EQ(Look(absl::Milliseconds(50)).outcome, Outcome::kTimedOut);
 }
 
-// Whether it may be read depends on where the test runs; nothing else may come out.
-TEST(KernelClockTest, IsReadOrForbidden) {
+// Whether it may be read depends on where the test runs: it is as the kernel says at once after.
+TEST(KernelClockTest, IsWhatTheKernelSays) {
   const absl::StatusOr<KernelClock> clock = ReadKernelClock();
+  timex state = {};
+  const int result = adjtimex(&state);
+  ASSERT_EQ(clock.ok(), result >= 0) << clock.status();
   if (clock.ok()) {
-    EXPECT_GE(clock->estimated_error, absl::ZeroDuration());
+    EXPECT_EQ(clock->is_synchronised, (state.status & STA_UNSYNC) == 0 && result != TIME_ERROR);
   } else {
     EXPECT_EQ(clock.status().code(), absl::StatusCode::kPermissionDenied) << clock.status();
-    EXPECT_TRUE(absl::StrContains(clock.status().message(), "adjtimex"));
   }
+}
+
+TEST(KernelClockTest, IsSynchronisedUnlessTheKernelSaysOtherwise) {
+  timex state = {};
+  state.status = STA_PLL;
+  state.esterror = 1500;
+  const auto clock = KernelClockOf(TIME_INS, 0, state);
+  ASSERT_TRUE(clock.ok()) << clock.status();
+  EXPECT_TRUE(clock->is_synchronised);
+  EXPECT_EQ(clock->estimated_error, absl::Microseconds(1500));
+  EXPECT_FALSE(KernelClockOf(TIME_ERROR, 0, state)->is_synchronised);
+  state.status = STA_UNSYNC;
+  EXPECT_FALSE(KernelClockOf(TIME_OK, 0, state)->is_synchronised);
+}
+
+TEST(KernelClockTest, SaysWhyItCannotBeRead) {
+  const absl::Status forbidden = KernelClockOf(-1, EPERM, timex{}).status();
+  EXPECT_EQ(forbidden.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE(absl::StrContains(forbidden.message(), "forbids adjtimex")) << forbidden;
+  const absl::Status other = KernelClockOf(-1, ENOSYS, timex{}).status();
+  EXPECT_EQ(other.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(other.message(), "the kernel's clock cannot be read: Function not implemented");
 }
 
 TEST(CheckClockProbeTest, NamesTheFieldThatCannotWork) {

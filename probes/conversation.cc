@@ -239,9 +239,7 @@ class Conversation final : public Probe {
     sent_ = 0;
     const bool must_wait = !step_.send.empty() || step_.next == Step::Next::kListen;
     if (must_wait && timer_ == TimerId::kNone) {
-      SetTimer(deadline_, [this] {
-        TimeOut(sent_ < step_.send.size() ? absl::string_view("sending") : dialogue_->phase());
-      });
+      SetTimer(deadline_, [this] { OutOfTime(); });
     }
     Send();
   }
@@ -252,7 +250,7 @@ class Conversation final : public Probe {
       if (n > 0) {
         sent_ += static_cast<size_t>(n);
       } else {
-        if (!AwaitIo(n, kWritable, [this] { Send(); })) Finish(IoFailure());
+        if (!AwaitIo(n, kWritable, [this] { Send(); })) Broken();
         return;
       }
     }
@@ -270,9 +268,16 @@ class Conversation final : public Probe {
         StartTls();
         return;
       case Step::Next::kDone:
+        RefuseSuccessWithoutTls();
         Part();
         return;
     }
+  }
+
+  // Whatever a peer says to a dialogue: where TLS is asked for nothing passes without.
+  void RefuseSuccessWithoutTls() {
+    if (!options_.tls.has_value() || tls_ != nullptr) return;
+    if (step_.seen.outcome == Outcome::kSucceeded) step_.seen = Failed("TLS has not begun");
   }
 
   void Receive() {
@@ -285,8 +290,27 @@ class Conversation final : public Probe {
       CHECK(last.next == Step::Next::kDone);
       Take(std::move(last));
     } else if (!AwaitIo(n, kReadable, [this] { Receive(); })) {
-      Finish(IoFailure());
+      Broken();
     }
+  }
+
+  void Broken() {
+    Observation failure = IoFailure();
+    std::optional<Observation> so_far = SoFar();
+    Finish(so_far.has_value() ? *std::move(so_far) : std::move(failure));
+  }
+
+  void OutOfTime() {
+    if (std::optional<Observation> so_far = SoFar(); so_far.has_value()) {
+      Finish(*std::move(so_far));
+    } else {
+      TimeOut(sent_ < step_.send.size() ? absl::string_view("sending") : dialogue_->phase());
+    }
+  }
+
+  // Of a dialogue that is done nothing is asked.
+  std::optional<Observation> SoFar() const {
+    return step_.next == Step::Next::kListen ? dialogue_->SoFar() : std::nullopt;
   }
 
   // The look is decided; what remains is a matter of manners.

@@ -26,6 +26,7 @@ struct Replies {
     return Done(Observation{});
   };
   std::function<Step()> tls = [] { return Done(Observation{}); };
+  std::optional<Observation> so_far;
 };
 
 class ScriptedDialogue final : public Dialogue {
@@ -35,6 +36,7 @@ class ScriptedDialogue final : public Dialogue {
   Step OnBytes(absl::string_view received) override { return replies_.bytes(received); }
   Step OnEnd() override { return Done(Failed("ended")); }
   Step OnTls() override { return replies_.tls(); }
+  std::optional<Observation> SoFar() const override { return replies_.so_far; }
   absl::string_view phase() const override { return "testing"; }
 
  private:
@@ -229,6 +231,60 @@ TEST_F(ConversationTest, StartsTlsInTheMiddle) {
   EXPECT_NEAR(ValueOf(seen, "tls_days_left"), 30, 0.01);
   EXPECT_NE(AttributeOf(seen, "tls_ms"), "");
   EXPECT_EQ(server.fault(), "");
+}
+
+// A peer that answers the question for TLS in the protocol's own words passed.
+TEST_F(ConversationTest, NothingPassesWithoutTheTlsThatIsAskedFor) {
+  ScriptServer server({Says("hello"), Hangs()});
+  TalkTo(server);
+  options_.tls = Trusting();
+  replies_.bytes = [](absl::string_view) { return Done(Observation{}); };
+  Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kFailed);
+  EXPECT_EQ(seen.error, "TLS has not begun");
+  replies_.bytes = [](absl::string_view) { return Done(Rejected("no random bytes")); };
+  seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kRejected);
+  EXPECT_EQ(seen.error, "no random bytes");
+}
+
+TEST_F(ConversationTest, ANameThatNoCertificateCanHaveIsRejected) {
+  ScriptServer server({StartsTls(), Hangs()}, Certified());
+  TalkTo(server);
+  options_.tls = Trusting();
+  options_.tls->server_name = ".";
+  options_.tls_from_start = true;
+  const Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kRejected);
+  EXPECT_EQ(seen.error, "a certificate can't be checked for '.'");
+}
+
+// What is asked after all has been seen only decorates: its loss failed the look.
+TEST_F(ConversationTest, WhatHasBeenSeenIsNotLostWithTheConnection) {
+  replies_.bytes = [](absl::string_view) { return Say("role?"); };
+  // It closes with words unread: a reset, and within TLS an end without close_notify.
+  ScriptServer resets({Says("hello"), Hears("x")});
+  ScriptServer ends({StartsTls(), Says("hello"), Hears("x")}, Certified());
+  ScriptServer hangs({Says("hello"), Hangs()});
+  for (const bool has_seen : {true, false}) {
+    if (!has_seen) replies_.so_far.reset();
+    if (has_seen) replies_.so_far = Observation{.attributes = {{"role", "master"}}};
+    const Outcome broken = has_seen ? Outcome::kSucceeded : Outcome::kFailed;
+    options_.tls.reset();
+    options_.tls_from_start = false;
+    TalkTo(resets);
+    Observation seen = Look();
+    EXPECT_EQ(seen.outcome, broken) << seen.error;
+    EXPECT_EQ(AttributeOf(seen, "role"), has_seen ? "master" : "");
+    TalkTo(hangs);
+    EXPECT_EQ(Look(absl::Milliseconds(50)).outcome,
+              has_seen ? Outcome::kSucceeded : Outcome::kTimedOut);
+    options_.tls = Trusting();
+    options_.tls_from_start = true;
+    TalkTo(ends);
+    seen = Look();
+    EXPECT_EQ(seen.outcome, broken) << seen.error;
+  }
 }
 
 TEST_F(ConversationTest, AHandshakeThatStallsTimesOut) {

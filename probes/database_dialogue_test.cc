@@ -184,7 +184,13 @@ TEST(PostgresDialogueTest, BeginsTls) {
   EXPECT_EQ(error("H"),
             "no answer of a Postgres server while waiting for the answer to SSLRequest");
   EXPECT_EQ(error(Error("53300", "too many")), "FATAL 53300: too many");
-  options.only_tls = true;
+  for (const bool only_tls : {false, true}) {
+    options.only_tls = only_tls;
+    for (const char* code : {"28000", "28P01", "3D000"}) {
+      EXPECT_EQ(error(Error(code, "x")), absl::StrCat("FATAL ", code, ": x"))
+          << "an error in the place of TLS passed";
+    }
+  }
   told = Tell(NewPostgresDialogue(options), {"S"});
   EXPECT_EQ(told.seen.error, "");
   EXPECT_EQ(told.said, kSslRequest + "<TLS>");
@@ -286,6 +292,28 @@ TEST(RedisDialogueTest, NoauthShowsLifeUnlessALoginIsNeeded) {
   options.need_login = true;
   EXPECT_EQ(Tell(NewRedisDialogue(options), {noauth}).seen.error,
             "PING was answered by 'NOAUTH Authentication required.'");
+}
+
+// A default user with -@all: it failed for ever.
+TEST(RedisDialogueTest, NopermShowsLifeUnlessALoginIsNeeded) {
+  const char* noperm = "-NOPERM this user has no permissions to run the 'ping' command\r\n";
+  EXPECT_EQ(Tell(NewRedisDialogue({}), {noperm}).seen.error, "");
+  DatabaseDialogueOptions options;
+  options.need_login = true;
+  EXPECT_EQ(Tell(NewRedisDialogue(options), {noperm}).seen.error,
+            "PING was answered by 'NOPERM this user has no permissions to run the 'ping' command'");
+}
+
+// A reset or a time-out while ROLE or INFO was asked failed the look.
+TEST(RedisDialogueTest, HasSeenItsFillWithPong) {
+  const auto dialogue = NewRedisDialogue({});
+  dialogue->Begin();
+  EXPECT_FALSE(dialogue->SoFar().has_value());
+  dialogue->OnBytes("+PONG\r\n");
+  ASSERT_TRUE(dialogue->SoFar().has_value());
+  EXPECT_EQ(dialogue->SoFar()->outcome, Outcome::kSucceeded);
+  dialogue->OnBytes(kRoleAnswer);
+  EXPECT_EQ(AttributeOf(*dialogue->SoFar(), "role"), "slave");
 }
 
 TEST(RedisDialogueTest, OtherErrorsAreFailures) {

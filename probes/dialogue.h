@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,6 +54,10 @@ class Dialogue {
   virtual Step OnEnd() = 0;
   // TLS stands, after kStartTls.
   virtual Step OnTls() = 0;
+
+  // What the look comes to when the connection breaks or time runs out here: nothing unless all
+  // that it is about has been seen, and what is asked yet only adds to it.
+  virtual std::optional<Observation> SoFar() const { return std::nullopt; }
 
   // What it waits for, for people: "waiting for the greeting".
   virtual absl::string_view phase() const = 0;

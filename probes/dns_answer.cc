@@ -21,7 +21,11 @@ constexpr uint32_t kClassInternet = 1;
 // text itself would be taken for, is escaped.
 void AppendByte(char byte, bool in_name, std::string& text) {
   if (!absl::ascii_isprint(static_cast<unsigned char>(byte))) {
-    absl::StrAppendFormat(&text, "\\%03d", static_cast<unsigned char>(byte));
+    const unsigned number = static_cast<unsigned char>(byte);
+    text += '\\';  // By hand: a hostile answer has tens of thousands of them.
+    text += static_cast<char>('0' + number / 100);
+    text += static_cast<char>('0' + number / 10 % 10);
+    text += static_cast<char>('0' + number % 10);
     return;
   }
   if (byte == '\\' || (in_name && byte == '.')) text += '\\';
@@ -52,6 +56,21 @@ class Reader {
     }
     at_ += count;
     return message_.substr(at_ - count, count);
+  }
+
+  // Over a name, without following where it points: nobody wants to know it, and a hostile answer
+  // has thousands that point to a long one.
+  void SkipName() {
+    while (ok_) {
+      const uint32_t length = Number(1);
+      if (!ok_ || length == 0) return;
+      if ((length & 0xc0) == 0xc0) {
+        Number(1);
+        return;
+      }
+      if (length > 63) ok_ = false;
+      Bytes(length);
+    }
   }
 
   // Empty as an error, "." for the root.
@@ -160,12 +179,12 @@ absl::StatusOr<DnsAnswer> ParseDnsAnswer(absl::string_view message, DnsType type
   const uint32_t questions = reader.Number(2), records = reader.Number(2);
   reader.Bytes(4);  // The counts of what follows the answers.
   for (uint32_t i = 0; i < questions && reader.ok(); ++i) {
-    reader.Name();
+    reader.SkipName();
     reader.Bytes(4);
   }
   for (uint32_t i = 0; i < records && reader.ok(); ++i) {
     if (answer.records.size() == kDnsRecordsMax) break;
-    reader.Name();
+    reader.SkipName();
     const uint32_t its_type = reader.Number(2), its_class = reader.Number(2);
     reader.Bytes(4);  // The time to live.
     const size_t size = reader.Number(2);

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace salve {
 namespace {
@@ -114,17 +116,28 @@ TEST(DnsAnswerTest, RefusesAQuestion) {
 }
 
 TEST(DnsAnswerTest, APointerLeadsBackOrNowhere) {
-  const std::string at =
-      Header(1) + kQuestion;  // 28 bytes with the record's fixed part: 0x1d + 12.
-  const auto owner = [&](const std::string& name) {
-    return ParseDnsAnswer(at + Record(DnsType::kA, "\1\1\1\1"s, name), DnsType::kA).ok();
+  const size_t at = (Header(1) + kQuestion).size() + 12;  // Where the data of the record begins.
+  const auto reads = [](const std::string& name) {
+    return ParseDnsAnswer(Message(DnsType::kNs, name), DnsType::kNs).ok();
   };
-  EXPECT_TRUE(owner("\xc0\x0c"s));
-  EXPECT_FALSE(owner("\xc0"s + static_cast<char>(at.size())));      // To itself.
-  EXPECT_FALSE(owner("\1a\xc0"s + static_cast<char>(at.size())));   // In a circle.
-  EXPECT_FALSE(owner("\xc0"s + static_cast<char>(at.size() + 2)));  // Ahead.
-  EXPECT_FALSE(owner("\xff\xff"s));                                 // Beyond the end.
-  EXPECT_FALSE(owner("\x80"s));                                     // A length of no meaning.
+  EXPECT_TRUE(reads("\xc0\x0c"s));
+  EXPECT_FALSE(reads("\xc0"s + static_cast<char>(at)));      // To itself.
+  EXPECT_FALSE(reads("\1a\xc0"s + static_cast<char>(at)));   // In a circle.
+  EXPECT_FALSE(reads("\xc0"s + static_cast<char>(at + 2)));  // Ahead.
+  EXPECT_FALSE(reads("\xff\xff"s));                          // Beyond the end.
+  EXPECT_FALSE(reads("\x80"s));                              // A length of no meaning.
+}
+
+TEST(DnsAnswerTest, AnOwnerIsPassedOverButMustBeAName) {
+  const auto reads = [](const std::string& owner) {
+    return ParseDnsAnswer(Header(1) + kQuestion + Record(DnsType::kA, "\1\1\1\1"s, owner),
+                          DnsType::kA)
+        .ok();
+  };
+  EXPECT_TRUE(reads("\1a\xc0\x0c"s));
+  EXPECT_TRUE(reads("\1a\0"s));
+  EXPECT_FALSE(reads("\x80"s));  // A length of no meaning.
+  EXPECT_FALSE(reads("\x3f"s));  // Longer than what is left.
 }
 
 TEST(DnsAnswerTest, ANameHasAtMost255Bytes) {
@@ -147,14 +160,30 @@ TEST(DnsAnswerTest, ANameHasAtMost127Jumps) {
       chain += static_cast<char>(before);
     }
     const size_t last = begin + chain.size() - 2;
-    const std::string owner{static_cast<char>(0xc0 | last >> 8), static_cast<char>(last)};
-    return ParseDnsAnswer(Header(2) + kQuestion + Record(DnsType::kTxt, chain) +
-                              Record(DnsType::kA, "\1\1\1\1"s, owner),
-                          DnsType::kA)
+    const std::string name{static_cast<char>(0xc0 | last >> 8), static_cast<char>(last)};
+    return ParseDnsAnswer(
+               Header(2) + kQuestion + Record(DnsType::kTxt, chain) + Record(DnsType::kNs, name),
+               DnsType::kNs)
         .ok();
   };
   EXPECT_TRUE(reads(127));
   EXPECT_FALSE(reads(128));
+}
+
+// Each name of an owner is a pointer to a long one, which nobody wants to know. The bound is wide:
+// following them takes more than a hundred times as long.
+TEST(DnsAnswerTest, OwnersThatPointToALongNameCostNothing) {
+  const std::string label = "\x3f"s + std::string(63, '\1');
+  const std::string name = label + label + label + "\x3d"s + std::string(61, '\1') + "\0"s;
+  std::string message = Header(4000) + name + "\0\1\0\1"s;
+  for (int i = 0; i < 4000; ++i) message += Record(DnsType::kTxt, "");
+  const absl::Time start = absl::Now();
+  for (int i = 0; i < 10; ++i) {
+    const auto answer = ParseDnsAnswer(message, DnsType::kA);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_TRUE(answer->records.empty());
+  }
+  EXPECT_LT(absl::Now() - start, absl::Milliseconds(150));
 }
 
 TEST(DnsAnswerTest, KeepsTheFirstThousandRecords) {

@@ -104,6 +104,9 @@ absl::Status CheckName(const config::DnsProbe& config) {
   return absl::OkStatus();
 }
 
+// The bit TC of the head, RFC 1035 4.1.1.
+bool IsCut(absl::string_view message) { return message.size() > 2 && (message[2] & 0x02) != 0; }
+
 class DnsProbe final : public Probe {
  public:
   DnsProbe(const config::DnsProbe& config, std::unique_ptr<RE2> expect, EventLoop& loop,
@@ -145,22 +148,29 @@ class DnsProbe final : public Probe {
   // fresh one for each look also has a fresh port, and ends with all that it has asked.
   void AskNext() {
     server_ = servers_[next_server_++];
-    ForgetAnswer();
     const Instant now = loop_.Now();
     const int64_t left = static_cast<int64_t>(servers_.size() - next_server_) + 1;
-    const absl::Duration share = std::max(deadline_ - now, absl::ZeroDuration()) / left;
-    channel_.emplace(
-        loop_, AresChannel::Options{.servers = server_,
-                                    .server_timeout = std::clamp(
-                                        share / kPartsOfTries, absl::Milliseconds(1), kFirstTryMax),
-                                    .tries = kTries,
-                                    .tcp = tcp_,
-                                    .hands_out_failures = true});
+    server_until_ = now + std::max(deadline_ - now, absl::ZeroDuration()) / left;
+    Ask(tcp_);
+  }
+
+  void Ask(bool by_tcp) {
+    ForgetAnswer();
+    asks_by_tcp_ = by_tcp;
+    const absl::Duration share = std::max(server_until_ - loop_.Now(), absl::Milliseconds(1));
+    // Over TCP nothing is lost that another try would mend: one, and all the time there is.
+    const absl::Duration first_try =
+        by_tcp ? share : std::clamp(share / kPartsOfTries, absl::Milliseconds(1), kFirstTryMax);
+    channel_.emplace(loop_, AresChannel::Options{.servers = server_,
+                                                 .server_timeout = first_try,
+                                                 .tries = by_tcp ? 1 : kTries,
+                                                 .tcp = by_tcp,
+                                                 .hands_out_failures = true});
     if (!channel_->Open()) {
       Finish(Rejected("no memory to ask a name server"));
       return;
     }
-    SetTimer(now + share, [this] { Unanswered(NoAnswerInTime()); });
+    SetTimer(server_until_, [this] { Unanswered(NoAnswerInTime()); });
     ares_query(
         channel_->get(), asked_name_.c_str(), kClassInternet, static_cast<int>(type_),
         [](void* self, int status, int, unsigned char* bytes, int size) {
@@ -184,6 +194,8 @@ class DnsProbe final : public Probe {
     SetTimer(loop_.Now(), [this, status, message = std::move(message)] {
       if (message.empty()) {
         Unanswered(NoAnswer(status));
+      } else if (IsCut(message) && !asks_by_tcp_) {
+        Ask(/*by_tcp=*/true);
       } else {
         Read(message);
       }
@@ -294,6 +306,8 @@ class DnsProbe final : public Probe {
   std::vector<std::string> servers_;
   size_t next_server_ = 0;
   std::string server_;
+  Instant server_until_;  // Its share of the time.
+  bool asks_by_tcp_ = false;
   std::optional<AresChannel> channel_;
   std::optional<int> rcode_;
   std::vector<std::string> records_;

@@ -270,6 +270,21 @@ TEST_F(TcpDnsProbeTest, AServerThatHangsTimesOut) {
   EXPECT_EQ(Look(absl::Milliseconds(50)).outcome, Outcome::kTimedOut);
 }
 
+// It was given a seventh of the time, as the first of three tries over UDP is.
+TEST_F(TcpDnsProbeTest, ASlowServerHasAllTheTimeThereIs) {
+  for (const bool tcp : {true, false}) {
+    Serve([](TestConnection& c) { c.Hang(); },
+          [](const std::string& question) {
+            return Datagrams{AnswerTo(question, 0, {"\xc0\0\2\1"s}, /*cut=*/true)};
+          });
+    config_.set_tcp(tcp);
+    const Observation seen = Look(absl::Milliseconds(70));
+    EXPECT_EQ(seen.outcome, Outcome::kTimedOut);
+    EXPECT_GE(seen.values[0].number, 60) << seen.error;
+    udp_ = nullptr;
+  }
+}
+
 TEST_F(TcpDnsProbeTest, AServerThatSendsNonsenseIsBounded) {
   Serve(
       [](TestConnection& c) {

@@ -1,7 +1,6 @@
 #include "probes/http_client.h"
 
 #include <curl/curl.h>
-#include <dirent.h>
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <sys/epoll.h>
@@ -30,7 +29,6 @@ constexpr size_t kIdleHandlesMax = 64;
 constexpr int kEventsPerTurn = 32;
 
 // Entries of the folder of certificates that are looked at to see whether it is hashed.
-constexpr int kCertificatesMax = 10000;
 
 enum class Cut { kNo, kBodyRead, kHeadersTooLarge };
 
@@ -149,19 +147,12 @@ HttpClient::State::~State() {
   curl_global_cleanup();
 }
 
-// A folder with hashed names is better than the one large file: of that OpenSSL reads only the
-// issuer it needs, where parsing the file holds the loop for a twentieth of a second.
 void HttpClient::State::FindCertificates() {
   const curl_version_info_data* version = curl_version_info(CURLVERSION_NOW);
   if (version->cainfo != nullptr) default_ca_file = version->cainfo;
-  DIR* folder = version->capath == nullptr ? nullptr : opendir(version->capath);
-  if (folder == nullptr) return;
-  for (int i = 0; i < kCertificatesMax && default_ca_folder.empty(); ++i) {
-    const dirent* entry = readdir(folder);
-    if (entry == nullptr) break;
-    if (absl::EndsWith(entry->d_name, ".0")) default_ca_folder = version->capath;
+  if (version->capath != nullptr && HasHashedCertificates(version->capath)) {
+    default_ca_folder = version->capath;
   }
-  closedir(folder);
 }
 
 void HttpClient::State::Resolve(Call& call) {
@@ -229,9 +220,11 @@ CURL* HttpClient::State::TakeHandle() {
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "salve");
   curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
   curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 3600L);
-  // Told when TLS begins: curl keeps to itself when the connection below it stood.
+  // Told when TLS begins: curl keeps to itself when the connection below it stood. Each connection
+  // has a context of its own.
   curl_easy_setopt(
-      easy, CURLOPT_SSL_CTX_FUNCTION, +[](CURL*, void*, void* data) {
+      easy, CURLOPT_SSL_CTX_FUNCTION, +[](CURL*, void* context, void* data) {
+        LimitKeyExchange(static_cast<SSL_CTX*>(context));
         Call& call = *static_cast<Call*>(data);
         call.result.connect = call.state->loop.Now() - call.begun;
         return CURLE_OK;

@@ -440,6 +440,20 @@ TEST_F(HttpsProbeTest, FailsOnACertificateThatNobodyVouchesFor) {
   EXPECT_EQ(Look().error, "");
 }
 
+// With 10,000 bits one handshake held the loop for half a second.
+TEST_F(HttpsProbeTest, AHugeDhGroupDoesNotHoldTheLoop) {
+  const TestCertificate rsa("rsa.example", absl::Hours(24), TestCertificate::Key::kRsa);
+  TestServer server(AlwaysAnswer("200 OK", ""), rsa.certificate_file, rsa.key_file);
+  config_.set_url(server.url());
+  config_.mutable_tls()->set_verify(false);
+  server.OnlyDh("ffdhe4096");
+  EXPECT_EQ(Look().error, "");
+  server.OnlyDh("ffdhe6144");
+  const Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kFailed);
+  EXPECT_TRUE(absl::StrContains(seen.error, "group has more than 4096 bits")) << seen.error;
+}
+
 TEST_F(HttpsProbeTest, ChecksTheName) {
   names_.Set("web.example", {"127.0.0.1"});
   names_.Set("other.example", {"127.0.0.1"});

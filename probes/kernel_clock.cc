@@ -11,7 +11,11 @@ namespace salve {
 absl::StatusOr<KernelClock> ReadKernelClock() {
   timex state = {};  // No modes: nothing is set.
   const int result = adjtimex(&state);
-  if (result < 0 && errno == EPERM) {
+  return KernelClockOf(result, errno, state);
+}
+
+absl::StatusOr<KernelClock> KernelClockOf(int result, int error, const timex& state) {
+  if (result < 0 && error == EPERM) {
     return absl::PermissionDeniedError(
         "the kernel's clock cannot be read: a filter of system calls (SystemCallFilter or "
         "ProtectClock of the unit, or the container) forbids adjtimex");
@@ -19,7 +23,7 @@ absl::StatusOr<KernelClock> ReadKernelClock() {
   if (result < 0) {
     char buffer[256];
     return absl::UnavailableError(absl::StrCat("the kernel's clock cannot be read: ",
-                                               strerror_r(errno, buffer, sizeof buffer)));
+                                               strerror_r(error, buffer, sizeof buffer)));
   }
   return KernelClock{.is_synchronised = result != TIME_ERROR && (state.status & STA_UNSYNC) == 0,
                      .estimated_error = absl::Microseconds(state.esterror)};

@@ -7,6 +7,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
+struct timex;
+
 namespace salve {
 
 struct KernelClock {
@@ -17,6 +19,9 @@ struct KernelClock {
 // By adjtimex, which only reads here and needs no right. Errors: kPermissionDenied: a filter of
 // system calls forbids it; kUnavailable.
 absl::StatusOr<KernelClock> ReadKernelClock();
+
+// What the answer of adjtimex means: what it returned, errno, and what it wrote. Errors: as above.
+absl::StatusOr<KernelClock> KernelClockOf(int result, int error, const timex& state);
 
 // Who is asked instead in a test.
 using KernelClockReader = std::function<absl::StatusOr<KernelClock>()>;

@@ -33,7 +33,9 @@ constexpr uint64_t kNamesMax = 500'000;
 constexpr int kDepthMax = 5;
 constexpr uint32_t kMaxQueued = 500;
 constexpr uint32_t kMaxQueuedMax = 1'000'000;
-constexpr absl::Duration kMaxAge = absl::Hours(12);
+// A mail that cannot be delivered waits for days on a healthy server: Postfix and Exim give up
+// after four or five.
+constexpr absl::Duration kMaxAge = absl::Hours(144);
 struct PostfixQueue {
   const char* name;
   bool may_be_missing;  // Until Postfix needs it.
@@ -64,11 +66,14 @@ class QueueWalk {
   absl::StatusOr<Queue> Postfix() && {
     for (const PostfixQueue& queue : kPostfixQueues) {
       const bool is_deferred = absl::string_view(queue.name) == "deferred";
-      const absl::Status status = Folder(absl::StrCat(directory_, "/", queue.name), kDepthMax,
-                                         [&](const std::string& path, const char*) {
-                                           Take(path, kPostfixHeadBytes, ParsePostfixFile);
-                                           if (is_deferred) ++queue_.deferred;
-                                         });
+      // There somebody keeps mail on purpose, for as long as he likes.
+      const bool is_held = absl::string_view(queue.name) == "hold";
+      const absl::Status status =
+          Folder(absl::StrCat(directory_, "/", queue.name), kDepthMax,
+                 [&](const std::string& path, const char*) {
+                   Take(path, kPostfixHeadBytes, ParsePostfixFile, !is_held);
+                   if (is_deferred) ++queue_.deferred;
+                 });
       if (!status.ok() && !(queue.may_be_missing && absl::IsNotFound(status))) return status;
     }
     return queue_;
@@ -78,7 +83,7 @@ class QueueWalk {
     // With split_spool_directory in folders of one letter.
     RETURN_IF_ERROR(
         Folder(directory_ + "/input", 1, [&](const std::string& path, const char* name) {
-          if (absl::EndsWith(name, "-H")) Take(path, kEximHeadBytes, ParseEximFile);
+          if (absl::EndsWith(name, "-H")) Take(path, kEximHeadBytes, ParseEximFile, true);
         }));
     return queue_;
   }
@@ -122,13 +127,14 @@ class QueueWalk {
     return S_ISREG(seen.st_mode) ? DT_REG : S_ISDIR(seen.st_mode) ? DT_DIR : DT_UNKNOWN;
   }
 
-  void Take(const std::string& path, size_t head_bytes, Parse parse) {
+  void Take(const std::string& path, size_t head_bytes, Parse parse, bool has_age) {
     if (queue_.mails == kMailsMax) {
       queue_.has_more = true;
       return;
     }
-    const MailFile file = Read(path, head_bytes, parse);
     ++queue_.mails;
+    if (!has_age) return;
+    const MailFile file = Read(path, head_bytes, parse);
     if (file.is_frozen) ++queue_.frozen;
     if (file.arrived.has_value() &&
         (!queue_.oldest.has_value() || *file.arrived < *queue_.oldest)) {
@@ -166,7 +172,7 @@ class MailQueueProbe final : public Probe {
         directory_(!config.directory().empty() ? config.directory()
                    : is_exim_                  ? "/var/spool/exim4"
                                                : "/var/spool/postfix"),
-        max_queued_(config.max_queued() == 0 ? kMaxQueued : config.max_queued()),
+        max_queued_(config.has_max_queued() ? config.max_queued() : kMaxQueued),
         max_age_(max_age),
         loop_(loop),
         blocking_(blocking) {}

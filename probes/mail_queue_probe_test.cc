@@ -120,12 +120,37 @@ TEST_F(MailQueueProbeTest, FiveHundredMayBeQueuedByDefault) {
 }
 
 TEST_F(MailQueueProbeTest, FailsAboveTheAgeAndNotBelowIt) {
+  config_.set_max_age("12h");
   AddPostfix("deferred/A1", absl::Hours(12) - absl::Minutes(1));
   EXPECT_EQ(Look().outcome, Outcome::kSucceeded);
   AddPostfix("deferred/A1", absl::Hours(12) + absl::Minutes(1));
   EXPECT_EQ(Look().error, "the oldest mail waits for 12h1m, expected at most 12h");
   config_.set_max_age("13h");
   EXPECT_EQ(Look().outcome, Outcome::kSucceeded);
+}
+
+// A healthy server keeps for five days what it cannot deliver.
+TEST_F(MailQueueProbeTest, AMailThatWaitsForFiveDaysIsNoFailureByDefault) {
+  AddPostfix("deferred/A1", absl::Hours(5 * 24) + absl::Minutes(10));
+  EXPECT_EQ(Look().error, "");
+  AddPostfix("deferred/A1", absl::Hours(144) + absl::Minutes(1));
+  EXPECT_EQ(Look().error, "the oldest mail waits for 144h1m, expected at most 144h");
+}
+
+TEST_F(MailQueueProbeTest, AMailOnHoldIsCountedButHasNoAge) {
+  AddPostfix("hold/A1", absl::Hours(1000));
+  AddPostfix("deferred/A2", absl::Hours(1));
+  const Observation seen = Look();
+  EXPECT_EQ(seen.error, "");
+  EXPECT_EQ(Value(seen, "queued"), 2);
+  EXPECT_LT(Value(seen, "oldest_seconds"), 2 * 3600);
+}
+
+TEST_F(MailQueueProbeTest, WithABoundOfZeroNoneMayBeQueued) {
+  config_.set_max_queued(0);
+  EXPECT_EQ(Look().error, "");
+  AddPostfix("deferred/A1", absl::Minutes(1));
+  EXPECT_EQ(Look().error, "1 mails are queued, expected at most 0");
 }
 
 TEST_F(MailQueueProbeTest, AFileThatIsNoMailYetIsAsOldAsItself) {

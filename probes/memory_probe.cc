@@ -89,10 +89,23 @@ class MemoryProbe final : public Probe {
                           absl::StrCat(PercentText(swap), " of the swap is used, expected at most ",
                                        PercentText(config_.max_swap_used_percent()))});
     }
-    JudgePressure("some", "some task", pressure.some, config_.max_psi_some(), findings);
-    JudgePressure("full", "every task", pressure.full, config_.max_psi_full(), findings);
+    const bool is_untold = (config_.max_psi_some() > 0 && !pressure.some.has_value()) ||
+                           (config_.max_psi_full() > 0 && !pressure.full.has_value());
+    const bool has_other_bound = wanted > 0 || config_.min_available_bytes() > 0 ||
+                                 config_.max_swap_used_percent() > 0 ||
+                                 (config_.max_psi_some() > 0 && pressure.some.has_value()) ||
+                                 (config_.max_psi_full() > 0 && pressure.full.has_value());
+    JudgePressure("some task", pressure.some, config_.max_psi_some(), findings);
+    JudgePressure("every task", pressure.full, config_.max_psi_full(), findings);
+    // Many kernels have no PSI: a look that can judge something else is not lost for that.
+    if (is_untold && !has_other_bound) {
+      findings.push_back(
+          {Outcome::kRejected, absl::StrCat("the kernel does not tell the pressure in ",
+                                            host_.proc(), "/pressure/memory")});
+    }
 
     Observation observation = JoinFindings(std::move(findings));
+    if (is_untold) observation.attributes.emplace_back("psi", "not available");
     observation.values = {{"available_percent", available, "percent"},
                           {"available_bytes", static_cast<double>(state.available_bytes), "bytes"},
                           {"swap_used_percent", swap, "percent"}};
@@ -105,18 +118,12 @@ class MemoryProbe final : public Probe {
     return observation;
   }
 
-  void JudgePressure(const char* name, const char* who, std::optional<double> percent, double max,
-                     std::vector<Finding>& findings) const {
-    if (max <= 0) return;
-    if (!percent.has_value()) {
-      findings.push_back(
-          {Outcome::kRejected, absl::StrCat("the kernel does not tell '", name, "' in ",
-                                            host_.proc(), "/pressure/memory")});
-    } else if (*percent > max) {
-      findings.push_back({Outcome::kFailed,
-                          absl::StrCat(who, " waited for memory ", PercentText(*percent),
-                                       " of the last 10 s, expected at most ", PercentText(max))});
-    }
+  static void JudgePressure(const char* who, std::optional<double> percent, double max,
+                            std::vector<Finding>& findings) {
+    if (max <= 0 || !percent.has_value() || *percent <= max) return;
+    findings.push_back(
+        {Outcome::kFailed, absl::StrCat(who, " waited for memory ", PercentText(*percent),
+                                        " of the last 10 s, expected at most ", PercentText(max))});
   }
 
   void ScanSlice() {

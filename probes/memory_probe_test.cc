@@ -129,14 +129,33 @@ TEST_F(MemoryProbeTest, FailsAboveThePressureAndNotAtIt) {
             "every task waited for memory 5.5 % of the last 10 s, expected at most 5 %");
 }
 
-TEST_F(MemoryProbeTest, WithoutPressureItsBoundIsRejectedButTheOthersHold) {
+TEST_F(MemoryProbeTest, WithoutPressureTheOtherBoundsAreStillJudged) {
   config_.set_max_psi_full(5);
   Observation seen = Look();
-  EXPECT_EQ(seen.outcome, Outcome::kRejected);
-  EXPECT_THAT(seen.error, HasSubstr("the kernel does not tell 'full' in "));
+  EXPECT_EQ(seen.error, "");
+  EXPECT_THAT(seen.attributes, ElementsAre(Pair("psi", "not available")));
   EXPECT_EQ(Value(seen, "psi_full_avg10"), std::nullopt);
   SetMemory(10'000, 1);
-  EXPECT_EQ(Look().outcome, Outcome::kFailed);
+  seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kFailed);
+  EXPECT_THAT(seen.attributes, ElementsAre(Pair("psi", "not available")));
+  SetMemory(10'000, 1000);
+  SetPressure("some avg10=0 total=1\nfull avg10=0 total=1\n");
+  EXPECT_THAT(Look().attributes, IsEmpty());
+}
+
+TEST_F(MemoryProbeTest, WithoutPressureABoundThatIsAloneIsRejected) {
+  config_.set_max_psi_full(5);
+  config_.set_min_available_percent(0);
+  EXPECT_EQ(Look().outcome, Outcome::kRejected);
+  EXPECT_EQ(Look().error,
+            absl::StrCat("the kernel does not tell the pressure in ", root_, "/pressure/memory"));
+  config_.set_max_psi_some(5);
+  SetPressure("some avg10=0 total=1\n");
+  EXPECT_EQ(Look().error, "") << "that of some tasks is judged";
+  config_.clear_max_psi_some();
+  config_.set_max_swap_used_percent(50);
+  EXPECT_EQ(Look().error, "");
 }
 
 TEST_F(MemoryProbeTest, NamesTheLargestProcessWhenItFails) {

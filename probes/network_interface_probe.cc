@@ -24,7 +24,10 @@
 namespace salve {
 namespace {
 
-constexpr size_t kRouteBytesMax = 4 << 20;
+// They are read on the loop: routers have many thousands of routes, and shall name the interface.
+// The kernel writes the default routes of IPv4 first, so that table is needed less.
+constexpr size_t kRouteBytesMax = 256 << 10;
+constexpr size_t kIpv6RouteBytesMax = 1 << 20;
 constexpr double kRateMax = 1e12;
 // Over less time than this a rate is mostly chance.
 constexpr absl::Duration kRateWindowMin = absl::Seconds(1);
@@ -76,16 +79,39 @@ class NetworkInterfaceProbe final : public Probe {
   absl::StatusOr<std::string> OfDefaultRoute() const {
     ASSIGN_OR_RETURN(const std::string route,
                      ReadFile(host_.proc() + "/net/route", kRouteBytesMax));
+    std::string found = DefaultInterface(route, "");
+    if (!found.empty()) return found;
+    const auto ipv6 = ReadFile(host_.proc() + "/net/ipv6_route", kIpv6RouteBytesMax);
     // A kernel without IPv6 does not have it.
-    const auto ipv6 = ReadFile(host_.proc() + "/net/ipv6_route", kRouteBytesMax);
-    return DefaultInterface(route, ipv6.ok() ? *ipv6 : "");
+    if (!ipv6.ok() && !absl::IsNotFound(ipv6.status())) return ipv6.status();
+    if (ipv6.ok()) found = DefaultInterface("", *ipv6);
+    if (found.empty() &&
+        (route.size() >= kRouteBytesMax || (ipv6.ok() && ipv6->size() >= kIpv6RouteBytesMax))) {
+      return absl::ResourceExhaustedError(
+          "there are too many routes to look for the default one: name the interface");
+    }
+    return found;
   }
 
   Observation Judge() {
     std::vector<Finding> findings;
-    const std::string state = Text("operstate");
-    // Those that do not say whether they are up (tunnels, loopback) have a carrier when they are.
-    const bool is_up = state == "up" || (state == "unknown" && Number("carrier") == 1);
+    // What is missing on our side (a descriptor, a right) says nothing about the interface.
+    const auto read = ReadFile(Path("operstate"), 64);
+    if (!read.ok() && !absl::IsNotFound(read.status())) {
+      return Rejected(std::string(read.status().message()));
+    }
+    const std::string state(absl::StripAsciiWhitespace(read.ok() ? *read : ""));
+    bool is_up = state == "up";
+    if (state == "unknown") {
+      // Those that do not say whether they are up (tunnels, loopback) have a carrier when they are.
+      // One that is down has none to read: kUnavailable.
+      const auto carrier = ReadFile(Path("carrier"), 64);
+      if (absl::IsResourceExhausted(carrier.status()) ||
+          absl::IsPermissionDenied(carrier.status())) {
+        return Rejected(std::string(carrier.status().message()));
+      }
+      is_up = carrier.ok() && absl::StripAsciiWhitespace(*carrier) == "1";
+    }
     if (!is_up) Fail(findings, absl::StrCat("is ", state.empty() ? "of no known state" : state));
     const std::optional<uint64_t> speed = Speed();
     if (config_.min_speed_mbit() > 0 && is_up) {
@@ -185,7 +211,7 @@ class NetworkInterfaceProbe final : public Probe {
   std::string Path(absl::string_view file) const {
     return absl::StrCat(sources_.sys, "/class/net/", name_, file.empty() ? "" : "/", file);
   }
-  // Empty when the kernel does not say it: an interface that is down has no carrier to read.
+  // Empty when the kernel does not say it. Only for what is told, or Rejected without.
   std::string Text(absl::string_view file) const {
     const auto text = ReadFile(Path(file), 64);
     return text.ok() ? std::string(absl::StripAsciiWhitespace(*text)) : "";

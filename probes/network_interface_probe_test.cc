@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -128,6 +131,61 @@ TEST_F(NetworkInterfaceProbeTest, TakesTheOneOfTheDefaultRoute) {
   const Observation seen = Look();
   EXPECT_EQ(seen.outcome, Outcome::kRejected);
   EXPECT_THAT(seen.error, HasSubstr("/net/route: No such file"));
+}
+
+TEST_F(NetworkInterfaceProbeTest, NoDescriptorLeftIsRejected) {
+  Make();
+  rlimit old_limit, none = {};
+  getrlimit(RLIMIT_NOFILE, &old_limit);
+  none.rlim_max = old_limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &none);
+  const Observation seen = Look();
+  setrlimit(RLIMIT_NOFILE, &old_limit);
+  EXPECT_EQ(seen.outcome, Outcome::kRejected);
+  EXPECT_EQ(seen.error, root_ + "/sys/class/net/eth0/operstate: Too many open files");
+}
+
+TEST_F(NetworkInterfaceProbeTest, ACarrierThatMayNotBeReadIsRejected) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  Set("eth0", "operstate", "unknown");
+  chmod((root_ + "/sys/class/net/eth0/carrier").c_str(), 0);
+  const Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kRejected);
+  EXPECT_THAT(seen.error, HasSubstr("/carrier: Permission denied"));
+}
+
+TEST_F(NetworkInterfaceProbeTest, TheRoutesOfIpv6AreReadOnlyWhereIpv4HasNoDefault) {
+  config_.clear_interface();
+  std::filesystem::create_directories(root_ + "/proc/net/ipv6_route");  // Reading it is an error.
+  SetDefaultRoute("eth0");
+  EXPECT_EQ(Look().outcome, Outcome::kSucceeded);
+  std::ofstream(root_ + "/proc/net/route") << "Iface\n";
+  const Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kRejected);
+  EXPECT_THAT(seen.error, HasSubstr("/net/ipv6_route: Is a directory"));
+}
+
+TEST_F(NetworkInterfaceProbeTest, ATableOfRoutesThatIsCutIsRejectedUnlessTheDefaultIsInIt) {
+  config_.clear_interface();
+  const std::string zeros(32, '0');
+  const std::string ipv6_default =
+      zeros + " 00 " + zeros + " 00 " + zeros + " 00000400 00000001 00000000 00450003 eth0\n";
+  const auto set = [this](const char* table, const std::string& text) {
+    std::ofstream(root_ + "/proc/net/" + table) << text;
+  };
+  set("route", "Iface\n");
+  set("ipv6_route", std::string((1 << 20) - 1, '\n'));
+  EXPECT_EQ(Look().error, "there is no default route") << "not cut";
+  set("ipv6_route", std::string(1 << 20, '\n') + ipv6_default);
+  const Observation seen = Look();
+  EXPECT_EQ(seen.outcome, Outcome::kRejected);
+  EXPECT_EQ(seen.error,
+            "there are too many routes to look for the default one: name the interface");
+  set("ipv6_route", ipv6_default + std::string(1 << 20, '\n'));
+  EXPECT_EQ(Look().outcome, Outcome::kSucceeded);
+  std::filesystem::remove(root_ + "/proc/net/ipv6_route");
+  set("route", std::string(256 << 10, '\n'));
+  EXPECT_EQ(Look().outcome, Outcome::kRejected);
 }
 
 TEST_F(NetworkInterfaceProbeTest, TellsRatesSinceTheLookBefore) {

@@ -10,6 +10,9 @@ namespace salve {
 // interface ("fe80::1%eth0").
 bool IsNumericAddress(const std::string& host);
 
+// As certificates have it: an address without its interface, a name without its final dot.
+std::string NameInCertificates(const std::string& host);
+
 }  // namespace salve
 
 #endif  // SALVE_PROBES_NUMERIC_ADDRESS_H_

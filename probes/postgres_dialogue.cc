@@ -269,8 +269,11 @@ class PostgresDialogue final : public Dialogue {
 
   // "FATAL 57P03: the database system is starting up"
   Step OnError(const ServerError& error) {
-    // A role or a database that it does not know: it lives.
-    if (!need_login_ && (error.code == "28000" || error.code == "28P01" || error.code == "3D000")) {
+    // A role or a database that it does not know: it lives. In the place of TLS it is no answer:
+    // who stands on the way could give it, too.
+    const bool answers_start = phase_ != Phase::kTlsAnswer;
+    if (answers_start && !need_login_ &&
+        (error.code == "28000" || error.code == "28P01" || error.code == "3D000")) {
       return Alive();
     }
     return End(Failed(Words(absl::StrCat(error.severity, " ", error.code, ": ", error.message))));

@@ -210,6 +210,23 @@ TEST_P(ProbeContractTest, LooksAgainAfterALook) {
   EXPECT_EQ(CallsInOneLook(*probe), 1);
 }
 
+// `done` may destroy the probe: nothing of it is touched after that. Sanitizers see the rest.
+TEST_P(ProbeContractTest, MayBeDestroyedInsideItsOwnDone) {
+  for (const bool is_stuck : {false, true}) {
+    auto probe = is_stuck ? MakeStuck() : GetParam().make_prompt(world_);
+    Probe* const started = probe.get();  // It may end inside Start.
+    int calls = 0;
+    started->Start(world_.loop.Now() + kTimeout, [&](Observation) {
+      ++calls;
+      probe.reset();
+      world_.loop.CallAfter(kTimeout, [this] { world_.loop.Stop(); });
+    });
+    world_.loop.Run();
+    EXPECT_EQ(calls, 1);
+    EXPECT_EQ(probe, nullptr);
+  }
+}
+
 TEST_P(ProbeContractTest, DestructionDuringALookIsSilent) {
   auto probe = MakeStuck();
   bool ended = false;

@@ -1,4 +1,5 @@
 // The start of Redis' protocol (RESP 2): an answer is a line that begins with + - : $ or *.
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,11 @@ class RedisDialogue final : public LineDialogue {
   // A proxy may close where it does not know a command: that it lives was seen before.
   Step OnEnd() override { return was_ponged_ ? Passed() : LineDialogue::OnEnd(); }
 
+  // ROLE and INFO only decorate.
+  std::optional<Observation> SoFar() const override {
+    return was_ponged_ ? std::optional<Observation>(Attributes()) : std::nullopt;
+  }
+
   absl::string_view phase() const override {
     switch (phase_) {
       case Phase::kAuth:
@@ -78,7 +84,9 @@ class RedisDialogue final : public LineDialogue {
 
   // "-LOADING Redis is loading the dataset in memory", "-MASTERDOWN …"
   Step OnPingError(absl::string_view line) {
-    if (!need_login_ && absl::StartsWith(line, "-NOAUTH")) return Passed();
+    // It lives, and does not know us: the default user may do nothing, say.
+    const bool is_stranger = absl::StartsWith(line, "-NOAUTH") || absl::StartsWith(line, "-NOPERM");
+    if (!need_login_ && is_stranger) return Passed();
     return Refused("PING", line);
   }
 
@@ -115,11 +123,13 @@ class RedisDialogue final : public LineDialogue {
     return Done(Failed(absl::StrCat("no answer of a Redis server: '", Words(line), "'")));
   }
 
-  Step Passed() const {
+  Step Passed() const { return Done(Attributes()); }
+
+  Observation Attributes() const {
     Observation seen;
     if (!version_.empty()) seen.attributes.emplace_back("server_version", version_);
     if (!role_.empty()) seen.attributes.emplace_back("role", role_);
-    return Done(std::move(seen));
+    return seen;
   }
 
   std::string Words(absl::string_view text) const { return PeerWords(text, secrets_); }

@@ -114,7 +114,7 @@ constexpr Kind kKinds[] = {
     {Config::kTlsCertificate, "TlsCertificateProbe",
      [](const Config& c) { return CheckTlsCertificateProbe(c.tls_certificate()); },
      [](const Config& c, const ProbeEnvironment& e) {
-       return NewTlsCertificateProbe(c.tls_certificate(), e.loop, e.resolver);
+       return NewTlsCertificateProbe(c.tls_certificate(), e.loop, e.resolver, e.blocking);
      }},
     {Config::kSmtp, "SmtpProbe", [](const Config& c) { return CheckSmtpProbe(c.smtp()); },
      [](const Config& c, const ProbeEnvironment& e) {

@@ -19,7 +19,7 @@ class ScramClient {
 
   std::string FirstMessage() const;
   // The answer to the server's first message. Errors: kInvalidArgument: it is none, it does not go
-  // on with our nonce, or it asks for more than 100,000 iterations, which would hold the loop.
+  // on with our nonce, or it asks for more than 20,000 iterations, which would hold the loop.
   absl::StatusOr<std::string> FinalMessage(absl::string_view server_first);
   // Whether the server's last message proves that it knows the password. Errors:
   // kInvalidArgument: it does not. Requires: FinalMessage.

@@ -108,6 +108,19 @@ TestServer::TestServer(Handler handler, const std::string& certificate, const st
   Listen();
 }
 
+void TestServer::OnlyDh(const std::string& group) {
+  EVP_PKEY_CTX* maker = EVP_PKEY_CTX_new_from_name(nullptr, "DH", nullptr);
+  EVP_PKEY* parameters = nullptr;
+  CHECK(EVP_PKEY_keygen_init(maker) == 1);
+  CHECK(EVP_PKEY_CTX_set_group_name(maker, group.c_str()) == 1);
+  CHECK(EVP_PKEY_generate(maker, &parameters) == 1);
+  EVP_PKEY_CTX_free(maker);
+  SSL_CTX_set_security_level(tls_, 0);  // The peer is to refuse a group, not this.
+  CHECK(SSL_CTX_set0_tmp_dh_pkey(tls_, parameters) == 1);
+  CHECK(SSL_CTX_set_max_proto_version(tls_, TLS1_2_VERSION) == 1);
+  CHECK(SSL_CTX_set_cipher_list(tls_, "DHE-RSA-AES256-GCM-SHA384") == 1);
+}
+
 void TestServer::Listen() {
   listen_fd_ = BoundSocket(SOCK_STREAM, port_);
   CHECK(listen(listen_fd_, 1024) == 0);
@@ -206,10 +219,10 @@ int TimeWaitsTo(int port) {
   return count;
 }
 
-TestCertificate::TestCertificate(const std::string& name, absl::Duration valid_for)
+TestCertificate::TestCertificate(const std::string& name, absl::Duration valid_for, Key kind)
     : certificate_file(absl::StrCat(TestFolder(), "/", name, ".crt")),
       key_file(absl::StrCat(TestFolder(), "/", name, ".key")) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
+  EVP_PKEY* key = kind == Key::kRsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
   X509* certificate = X509_new();
   X509_set_version(certificate, 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);

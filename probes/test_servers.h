@@ -52,6 +52,10 @@ class TestServer {
   // Ends all connections.
   ~TestServer();
 
+  // From now on it offers nothing but TLS 1.2 with this finite-field group: "ffdhe6144". Its
+  // certificate must be of kRsa.
+  void OnlyDh(const std::string& group);
+
   int port() const { return port_; }
   std::string url(const std::string& path = "/") const;
   // How many connections have come.
@@ -96,7 +100,8 @@ int TimeWaitsTo(int port);
 
 // A self-signed certificate for `name` and 127.0.0.1, written to DIR/NAME.{crt,key}.
 struct TestCertificate {
-  TestCertificate(const std::string& name, absl::Duration valid_for);
+  enum class Key { kEc, kRsa };
+  TestCertificate(const std::string& name, absl::Duration valid_for, Key kind = Key::kEc);
   std::string certificate_file;
   std::string key_file;
 };

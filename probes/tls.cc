@@ -1,19 +1,76 @@
 #include "probes/tls.h"
 
+#include <dirent.h>
 #include <openssl/asn1.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "probes/numeric_address.h"
 
 namespace salve {
+namespace {
+
+constexpr int kFolderEntriesMax = 10000;
+constexpr int kDhBitsMax = 4096;  // 20 ms; grows with the third power.
+
+constexpr int kGroupTooLarge = 1;  // Among the reasons that OpenSSL leaves to its users.
+
+using SecurityCallback = int (*)(const SSL*, const SSL_CTX*, int, int, int, void*, void*);
+
+// `usual` is OpenSSL's own callback, which has no use for data.
+int AllowsGroup(const SSL* ssl, const SSL_CTX* context, int operation, int bits, int nid,
+                void* object, void* usual) {
+  if (operation == SSL_SECOP_TMP_DH && object != nullptr &&
+      EVP_PKEY_get_bits(static_cast<EVP_PKEY*>(object)) > kDhBitsMax) {
+    ERR_raise(ERR_LIB_USER, kGroupTooLarge);  // OpenSSL will add that the key is too small.
+    return 0;
+  }
+  return reinterpret_cast<SecurityCallback>(usual)(ssl, context, operation, bits, nid, object,
+                                                   nullptr);
+}
+
+void UseSystemAuthorities(SSL_CTX* context) {
+  if (HasHashedCertificates(X509_get_default_cert_dir())) {
+    SSL_CTX_set_default_verify_dir(context);
+  } else {
+    SSL_CTX_set_default_verify_paths(context);
+  }
+}
+
+}  // namespace
+
+void LimitKeyExchange(SSL_CTX* context) {
+  static ERR_STRING_DATA reasons[] = {
+      {ERR_PACK(0, 0, kGroupTooLarge), "the server's Diffie-Hellman group has more than 4096 bits"},
+      {0, nullptr}};
+  static const int loaded = ERR_load_strings(ERR_LIB_USER, reasons);
+  static_cast<void>(loaded);
+  const SecurityCallback usual = SSL_CTX_get_security_callback(context);
+  SSL_CTX_set0_security_ex_data(context, reinterpret_cast<void*>(usual));
+  SSL_CTX_set_security_callback(context, &AllowsGroup);
+}
+
+bool HasHashedCertificates(const char* folder) {
+  DIR* opened = opendir(folder);
+  if (opened == nullptr) return false;
+  bool found = false;
+  for (int i = 0; i < kFolderEntriesMax && !found; ++i) {
+    const dirent* entry = readdir(opened);
+    if (entry == nullptr) break;
+    found = absl::EndsWith(entry->d_name, ".0");
+  }
+  closedir(opened);
+  return found;
+}
 
 TlsClient::TlsClient(Options options) : options_(std::move(options)) {}
 
@@ -28,12 +85,12 @@ absl::Status TlsClient::LoadContext() {
   ERR_clear_error();
   context_.reset(SSL_CTX_new(TLS_client_method()));
   if (context_ == nullptr) return absl::ResourceExhaustedError("no memory for TLS");
+  LimitKeyExchange(context_.get());
   SSL_CTX_set_session_cache_mode(context_.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE);
   SSL_CTX_set_verify(context_.get(), options_.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   if (options_.ca_file.empty()) {
-    // The system's are a folder of which OpenSSL reads only what it needs.
-    SSL_CTX_set_default_verify_paths(context_.get());
+    UseSystemAuthorities(context_.get());
   } else if (SSL_CTX_load_verify_locations(context_.get(), options_.ca_file.c_str(), nullptr) !=
              1) {
     context_.reset();
@@ -51,14 +108,24 @@ absl::StatusOr<TlsSession> TlsClient::NewSession(int fd) {
   if (session == nullptr || SSL_set_fd(session.get(), fd) != 1) {
     return absl::ResourceExhaustedError("no memory for TLS");
   }
-  const std::string& name = options_.server_name;
-  if (IsNumericAddress(name)) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session.get()), name.c_str());
-  } else {
-    SSL_set_tlsext_host_name(session.get(), name.c_str());
-    SSL_set1_host(session.get(), name.c_str());
-  }
+  RETURN_IF_ERROR(SetName(session.get()));
   return session;
+}
+
+absl::Status TlsClient::SetName(SSL* session) const {
+  const std::string name = NameInCertificates(options_.server_name);
+  const bool is_address = IsNumericAddress(name);
+  // To OpenSSL an empty name is no error: it would check none.
+  bool ok = !options_.verify || !name.empty();
+  if (ok && options_.verify) {
+    ok = is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), name.c_str()) == 1
+                    : SSL_set1_host(session, name.c_str()) == 1;
+  }
+  if (ok && !is_address && !name.empty()) ok = SSL_set_tlsext_host_name(session, name.c_str()) == 1;
+  if (ok) return absl::OkStatus();
+  ERR_clear_error();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a certificate can't be checked for '", options_.server_name, "'"));
 }
 
 absl::StatusOr<X509_STORE*> TlsClient::Authorities() {

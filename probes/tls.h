@@ -15,6 +15,16 @@
 
 namespace salve {
 
+// Whether `folder` has certificates under hashed names. Of such a folder OpenSSL reads only the
+// issuers it needs, where one file of all authorities holds the loop for 20 ms and more, and takes
+// a megabyte, for each context.
+bool HasHashedCertificates(const char* folder);
+
+// No more than 4096 bits of a finite-field Diffie-Hellman group from a server: OpenSSL would take
+// 10,000, with which anybody on the way holds the loop for half a second. For a client's context
+// that nobody has limited yet.
+void LimitKeyExchange(SSL_CTX* context);
+
 struct FreeTls {
   void operator()(SSL* ssl) const { SSL_free(ssl); }
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
@@ -33,14 +43,18 @@ class TlsClient {
   explicit TlsClient(Options options);
 
   // A session on `fd`, which must outlive it; the handshake is the caller's to drive by
-  // SSL_connect. Errors: kUnavailable: the CA file can't be read; kResourceExhausted.
+  // SSL_connect. Errors: kUnavailable: the CA file can't be read; kInvalidArgument: the name can't
+  // be checked; kResourceExhausted.
   absl::StatusOr<TlsSession> NewSession(int fd);
 
-  // What it trusts; lives as long as this and no longer than to the next call. Errors: the same.
+  // What it trusts; lives as long as this and no longer than to the next call. Errors:
+  // kUnavailable, kResourceExhausted, as above.
   absl::StatusOr<X509_STORE*> Authorities();
 
  private:
   absl::Status LoadContext();
+  // What is asked for, and checked unless nothing is.
+  absl::Status SetName(SSL* session) const;
 
   const Options options_;
   std::unique_ptr<SSL_CTX, FreeTls> context_;

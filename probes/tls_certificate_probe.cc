@@ -41,7 +41,7 @@ struct Demands {
 
 Demands DemandsOf(const Config& config) {
   Demands demands;
-  if (config.min_days_left() != 0) demands.min_days_left = config.min_days_left();
+  if (config.has_min_days_left()) demands.min_days_left = config.min_days_left();
   demands.chain = !config.has_verify_chain() || config.verify_chain();
   demands.name = !config.has_verify_name() || config.verify_name();
   demands.server_name = config.server_name();
@@ -66,7 +66,7 @@ std::vector<std::string> Faults(const CertificateFacts& facts, const Demands& de
     faults.push_back(
         absl::StrCat("the certificate is not valid before ", UtcText(*facts.not_before)));
   }
-  if (EndsTooSoon(days_left, demands.min_days_left)) {
+  if (days_left < 0 || EndsTooSoon(days_left, demands.min_days_left)) {
     faults.push_back(EndsTooSoonText(days_left, demands.min_days_left));
   }
   if (demands.name && !facts.has_name) {
@@ -173,19 +173,37 @@ std::unique_ptr<Probe> NewConnectionProbe(const Config& config, EventLoop& loop,
 
 class CertificateFileProbe final : public Probe {
  public:
-  CertificateFileProbe(const Config& config, EventLoop& loop)
+  CertificateFileProbe(const Config& config, EventLoop& loop, BlockingCalls& blocking)
       : file_(config.file()),
         demands_(DemandsOf(config)),
         client_({.verify = false, .ca_file = config.ca_file(), .server_name = ""}),
-        loop_(loop) {}
+        loop_(loop),
+        blocking_(blocking) {}
 
-  void Start(Instant, ObservationDone done) override { done(Look()); }
+  ~CertificateFileProbe() override { blocking_.Cancel(call_); }
+
+  // The file may be on another machine's disk: that is read off the loop.
+  void Start(Instant deadline, ObservationDone done) override {
+    done_ = std::move(done);
+    call_ = blocking_.Run(
+        absl::StrCat("read ", file_), deadline, [file = file_] { return ReadFile(file); },
+        [this](const absl::StatusOr<std::string>& text) {
+          call_ = BlockingCallId::kNone;
+          Observation seen = text.ok() ? Look(*text) : Unread(text.status());
+          std::exchange(done_, nullptr)(std::move(seen));
+        });
+  }
 
  private:
-  Observation Look() {
-    const absl::StatusOr<std::string> text = ReadFile(file_);
-    if (!text.ok()) return Rejected(absl::StrCat("cannot read ", text.status().message()));
-    const absl::StatusOr<CertificateChain> chain = ParsePem(*text);
+  static Observation Unread(const absl::Status& error) {
+    if (absl::IsDeadlineExceeded(error) || absl::IsAlreadyExists(error)) {
+      return TimedOut(std::string(error.message()));
+    }
+    return Rejected(absl::StrCat("cannot read ", error.message()));
+  }
+
+  Observation Look(const std::string& text) {
+    const absl::StatusOr<CertificateChain> chain = ParsePem(text);
     if (!chain.ok()) return Failed(absl::StrCat(file_, ": ", chain.status().message()));
     const absl::StatusOr<X509_STORE*> authorities = client_.Authorities();
     if (!authorities.ok()) return Rejected(std::string(authorities.status().message()));
@@ -202,6 +220,9 @@ class CertificateFileProbe final : public Probe {
   const Demands demands_;
   TlsClient client_;
   EventLoop& loop_;
+  BlockingCalls& blocking_;
+  ObservationDone done_;
+  BlockingCallId call_ = BlockingCallId::kNone;
 };
 
 absl::Status CheckFile(const Config& config) {
@@ -234,9 +255,10 @@ absl::Status CheckTlsCertificateProbe(const Config& config) {
 }
 
 absl::StatusOr<std::unique_ptr<Probe>> NewTlsCertificateProbe(const Config& config, EventLoop& loop,
-                                                              Resolver& resolver) {
+                                                              Resolver& resolver,
+                                                              BlockingCalls& blocking) {
   RETURN_IF_ERROR(CheckTlsCertificateProbe(config));
-  if (!config.file().empty()) return std::make_unique<CertificateFileProbe>(config, loop);
+  if (!config.file().empty()) return std::make_unique<CertificateFileProbe>(config, loop, blocking);
   return NewConnectionProbe(config, loop, resolver);
 }
 

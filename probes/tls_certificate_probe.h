@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/blocking_calls.h"
 #include "base/event_loop.h"
 #include "config/config.pb.h"
 #include "probes/probe.h"
@@ -16,7 +17,8 @@ namespace salve {
 // Errors: kInvalidArgument: "tls_certificate.FIELD: …".
 absl::Status CheckTlsCertificateProbe(const config::TlsCertificateProbe& config);
 absl::StatusOr<std::unique_ptr<Probe>> NewTlsCertificateProbe(
-    const config::TlsCertificateProbe& config, EventLoop& loop, Resolver& resolver);
+    const config::TlsCertificateProbe& config, EventLoop& loop, Resolver& resolver,
+    BlockingCalls& blocking);
 
 }  // namespace salve
 

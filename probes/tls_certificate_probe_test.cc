@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/blocking_calls.h"
 #include "base/uv_loop.h"
 #include "probes/test_dialogue.h"
 #include "probes/test_script_server.h"
@@ -31,7 +33,7 @@ class TlsCertificateProbeTest : public ::testing::Test {
     return Look(timeout);
   }
   Observation Look(absl::Duration timeout = absl::Seconds(20)) {
-    auto probe = NewTlsCertificateProbe(config_, loop_, resolver_);
+    auto probe = NewTlsCertificateProbe(config_, loop_, resolver_, blocking_);
     EXPECT_TRUE(probe.ok()) << probe.status();
     if (!probe.ok()) return {};
     std::optional<Observation> seen;
@@ -53,6 +55,7 @@ class TlsCertificateProbeTest : public ::testing::Test {
   const TestCertificate certificate_{"tls_certificate.example", absl::Hours(24 * 30)};
   UvLoop loop_;
   Resolver resolver_{loop_};
+  BlockingCalls blocking_{loop_};
   config::TlsCertificateProbe config_;
 };
 
@@ -89,6 +92,37 @@ TEST_F(TlsCertificateProbeTest, FourteenDaysAreTheDefault) {
   ScriptServer server({StartsTls(), Hangs()}, Certified(soon));
   config_.set_ca_file(soon.certificate_file);
   EXPECT_EQ(LookAt(server).error, "the certificate ends in 13.0 days, expected at least 14");
+}
+
+// It meant the default of 14.
+TEST_F(TlsCertificateProbeTest, NoDaysLeftMeansThatItMustNotHaveEnded) {
+  const TestCertificate soon("brief.example", absl::Hours(24 * 13));
+  ScriptServer server({StartsTls(), Hangs()}, Certified(soon));
+  config_.set_ca_file(soon.certificate_file);
+  config_.set_min_days_left(0);
+  EXPECT_EQ(LookAt(server).error, "");
+  const TestCertificate ended("over.example", -absl::Hours(24));
+  ScriptServer late({StartsTls(), Hangs()}, Certified(ended));
+  config_.set_ca_file(ended.certificate_file);
+  EXPECT_EQ(LookAt(late).error, "the certificate ended 1.0 days ago");
+}
+
+TEST_F(TlsCertificateProbeTest, APostgresErrorInThePlaceOfTlsIsAFailure) {
+  ScriptServer server({Hears(std::string("\0\0\0\x08\x04\xd2\x16\x2f", 8)),
+                       Says(std::string("E\0\0\0\x0c"
+                                        "C28000\0\0",
+                                        13)),
+                       Hangs()});
+  config_.set_start_tls(config::TlsCertificateProbe::POSTGRES);
+  const Observation seen = LookAt(server);
+  EXPECT_EQ(seen.outcome, Outcome::kFailed);
+  EXPECT_EQ(seen.error, "28000:");
+}
+
+TEST_F(TlsCertificateProbeTest, TheFinalDotOfANameIsNoPartOfIt) {
+  ScriptServer server({StartsTls(), Hangs()}, Certified());
+  config_.set_server_name("tls_certificate.example.");
+  EXPECT_EQ(LookAt(server).error, "");
 }
 
 TEST_F(TlsCertificateProbeTest, SaysWhichOfAllIsWrong) {
@@ -190,6 +224,32 @@ TEST_F(TlsCertificateProbeTest, AFileWithoutACertificateIsAFailureAndAMissingOne
   std::ofstream(broken) << "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
   config_.set_file(broken);
   EXPECT_EQ(Look().outcome, Outcome::kFailed);
+}
+
+// As one on the disk of a machine that does not answer: it would have held the loop.
+TEST_F(TlsCertificateProbeTest, AFileThatHangsDoesNotHoldTheLoop) {
+  config_.set_file(certificate_.certificate_file);
+  std::promise<void> release;
+  blocking_.Run(
+      "read " + config_.file(), loop_.Now() + absl::Milliseconds(10),
+      [released = release.get_future().share()]() -> absl::StatusOr<std::string> {
+        released.wait();
+        return std::string();
+      },
+      [](const absl::StatusOr<std::string>&) {});
+  const Observation seen = Look(absl::Milliseconds(50));
+  EXPECT_EQ(seen.outcome, Outcome::kTimedOut);
+  EXPECT_TRUE(absl::StrContains(seen.error, "read " + config_.file())) << seen.error;
+  release.set_value();
+}
+
+TEST_F(TlsCertificateProbeTest, DestructionWhileTheFileIsReadIsSilent) {
+  config_.set_file(certificate_.certificate_file);
+  auto probe = NewTlsCertificateProbe(config_, loop_, resolver_, blocking_);
+  ASSERT_TRUE(probe.ok());
+  (*probe)->Start(loop_.Now() + absl::Seconds(20), [](Observation) { FAIL(); });
+  probe->reset();
+  EXPECT_EQ(Look().error, "") << "the next one of the file is not disturbed";
 }
 
 TEST(CheckTlsCertificateProbeTest, NamesTheFieldThatCannotWork) {
