@@ -1,4 +1,5 @@
-// The language of config.proto, or another, with presence: which fields were written, even as 0 or "".
+// The language of config.proto, or another, with presence: which fields were written, even as 0 or
+// "".
 #ifndef SALVE_CONFIG_SCHEMA_H_
 #define SALVE_CONFIG_SCHEMA_H_
 
