@@ -79,7 +79,8 @@ void ProbeScheduler::Add(ProbeDefinition definition, std::unique_ptr<Probe> prob
   CHECK(entries_.emplace(name, std::move(owned)).second);
 
   if (entry.probe->IsRecurrent()) {
-    entry.turn_at = loop_.Now() + PhaseOf(name, entry.definition.interval);
+    entry.turn_at =
+        loop_.Now() + PhaseOf(name, std::min(entry.definition.interval, kFirstLookWithin));
     ScheduleTurn(entry);
   }
   ++entry.calls;

@@ -49,8 +49,11 @@ class ProbeScheduler {
   // Changes that an event-driven kind reports faster than this are seen by one look.
   static constexpr absl::Duration kHintSpacing = absl::Milliseconds(10);
 
+  // Nobody waits for longer to know how it is, also of what is looked at once an hour.
+  static constexpr absl::Duration kFirstLookWithin = absl::Minutes(1);
+
   // Begins to run a probe, whatever its `enabled`: first at its phase (within the first
-  // interval), an event-driven one also as soon as it knows its target; a notification one only
+  // interval, and within kFirstLookWithin), an event-driven one also as soon as it knows its target; a notification one only
   // when a report comes or is overdue. Requires: no probe of that full name is there.
   void Add(ProbeDefinition definition, std::unique_ptr<Probe> probe);
   // Ends it; a running look is dropped without `done`. Unknown names are ignored.

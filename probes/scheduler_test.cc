@@ -59,6 +59,31 @@ TEST_F(ProbeSchedulerTest, LooksFirstAtThePhaseOfTheNameAndThenEveryInterval) {
   EXPECT_EQ(scheduler_.counters("Web/Ping").looks, 2);
 }
 
+TEST_F(ProbeSchedulerTest, WhatIsRarelyLookedAtIsLookedAtWithinTheFirstMinute) {
+  ProbeDefinition definition;
+  definition.health_set = "Web";
+  definition.interval = absl::Minutes(10);
+  definition.timeout = kTimeout;
+  std::vector<FakeProbe*> probes;
+  for (int i = 0; i < 20; ++i) {
+    definition.name = absl::StrCat("Rare", i);
+    auto probe = std::make_unique<FakeProbe>();
+    probes.push_back(probe.get());
+    scheduler_.Add(definition, std::move(probe));
+  }
+  loop_.RunFor(absl::Seconds(30));
+  const auto looked = [](const FakeProbe* probe) { return probe->looks_started() == 1; };
+  const auto early = std::count_if(probes.begin(), probes.end(), looked);
+  EXPECT_GT(early, 0);  // Not all at the end of the minute,
+  EXPECT_LT(early, 20);  // nor all at once.
+  loop_.RunFor(absl::Seconds(30));
+  EXPECT_TRUE(std::all_of(probes.begin(), probes.end(), looked));
+  loop_.RunFor(absl::Minutes(9));
+  EXPECT_TRUE(std::all_of(probes.begin(), probes.end(), looked));
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_FALSE(std::any_of(probes.begin(), probes.end(), looked));
+}
+
 TEST_F(ProbeSchedulerTest, ReportsEachLookWithItsPlaceInTime) {
   FakeProbe& probe = Add("Ping");
   probe.Hang();
