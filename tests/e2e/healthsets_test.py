@@ -16,7 +16,7 @@ from server import Server, policy, why_not
 
 REASON = why_not() or services.why_not()
 QUIET_SECONDS = float(os.environ.get("SALVE_QUIET", "5"))
-HEALTHY_SECONDS = 90
+HEALTHY_SECONDS = 75  # A minute, and what a busy machine takes.
 
 NAMES = ["system", "nginx", "php-fpm", "postfix", "dovecot", "postgresql", "redis", "sshd"]
 
@@ -97,12 +97,10 @@ class HealthSetsTest(unittest.TestCase):
         server.machine.install(b'boot_grace: "0s"', "/etc/salve/salve.textproto")
         for name in NAMES:
             server.ctl("healthset", "enable", name)
-        # Some look once in ten minutes: each is told to look now.
-        probes = [f"{one['HealthSet']}/{one['Name']}"
-                  for one in server.json("probe", "list")["Probes"]]
-        server.run("sh", "-c", f"printf '%s\\n' {' '.join(probes)} | "
-                   "xargs -P 8 -I@ salvectl probe run @", check=False)
+        # What looks once in ten minutes, too, looks first within one.
+        began = time.monotonic()
         self.wait_until_well(server)
+        print(f"all healthy after {time.monotonic() - began:.1f} s")
         responders = server.json("responder", "list")["Responders"]
         self.assertEqual({one["Mode"] for one in responders}, {"ACT"})
 

@@ -12,9 +12,10 @@ import unittest
 import services
 from server import Server, why_not
 
+CHRONYD = "/opt/salve-tests/chrony/usr/sbin/chronyd"
 REASON = why_not() or services.why_not() or (
-    None if shutil.which("/usr/sbin/dnsmasq") else "dnsmasq is not installed")
-CHRONYD = shutil.which("/usr/sbin/chronyd")
+    None if shutil.which("/usr/sbin/dnsmasq") else "dnsmasq is not installed") or (
+    None if os.path.exists(CHRONYD) else "chrony is not unpacked")
 
 TLS = f'tls {{ ca_file: "/opt/ca.crt" server_name: "{services.HOST}" }}'
 VERIFIED = f'ca_file: "/opt/ca.crt" server_name: "{services.HOST}"'
@@ -141,9 +142,8 @@ SICK = {
     "CpuLoad": ('cpu { max_load_per_core: 0.0000001 }', "."),
 }
 
-if CHRONYD:
-    WELL["ClockChrony"] = ('clock { ntp_server: "127.0.0.1" port: 11124 }', "offset_ms stratum",
-                           "refused|timed out")
+WELL["ClockChrony"] = ('clock { ntp_server: "127.0.0.1" port: 11124 }', "offset_ms stratum",
+                       "refused|timed out")
 
 # What lies is behind its bounds of time, or in time with its word of a fault.
 TIMEOUT = "2s"
@@ -196,7 +196,7 @@ chmod 666 /run/salve/salve.sock
 echo 0 > /opt/offset
 systemd-run -q --unit=dns {' '.join(map(shlex.quote, DNSMASQ))}
 systemd-run -q --unit=ntp /usr/bin/python3 /opt/ntp.py
-{'systemd-run -q --unit=chrony-here ' + ' '.join(map(shlex.quote, CHRONY)) if CHRONYD else ''}
+systemd-run -q --unit=chrony-here {' '.join(map(shlex.quote, CHRONY))}
 systemd-run -q --unit=redis-locked /usr/bin/redis-server --port 6380 --bind 127.0.0.1 \
   --requirepass secret --save ''
 mkdir -p /mnt/small /mnt/fixed /mnt/few
@@ -228,7 +228,7 @@ for i in $(seq 100); do
   [ "$(find /var/spool/postfix/deferred -type f | wc -l)" != 2 ] || break
   sleep 0.05
 done
-systemctl stop postfix dns redis-server redis-locked {'chrony-here' if CHRONYD else ''}
+systemctl stop postfix dns redis-server redis-locked chrony-here
 systemctl kill -s STOP dovecot '{services.postgres_unit() if not REASON else ''}'
 echo 7200 > /opt/offset
 cp /opt/ended.crt /opt/web.crt; cp /opt/ended.key /opt/web.key; nginx -s reload
