@@ -53,8 +53,9 @@ class ProbeScheduler {
   static constexpr absl::Duration kFirstLookWithin = absl::Minutes(1);
 
   // Begins to run a probe, whatever its `enabled`: first at its phase (within the first
-  // interval, and within kFirstLookWithin), an event-driven one also as soon as it knows its target; a notification one only
-  // when a report comes or is overdue. Requires: no probe of that full name is there.
+  // interval, and within kFirstLookWithin), an event-driven one also as soon as it knows its
+  // target; a notification one only when a report comes or is overdue. Requires: no probe of that
+  // full name is there.
   void Add(ProbeDefinition definition, std::unique_ptr<Probe> probe);
   // Ends it; a running look is dropped without `done`. Unknown names are ignored.
   void Remove(const std::string& full_name);

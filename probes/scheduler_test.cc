@@ -74,7 +74,7 @@ TEST_F(ProbeSchedulerTest, WhatIsRarelyLookedAtIsLookedAtWithinTheFirstMinute) {
   loop_.RunFor(absl::Seconds(30));
   const auto looked = [](const FakeProbe* probe) { return probe->looks_started() == 1; };
   const auto early = std::count_if(probes.begin(), probes.end(), looked);
-  EXPECT_GT(early, 0);  // Not all at the end of the minute,
+  EXPECT_GT(early, 0);   // Not all at the end of the minute,
   EXPECT_LT(early, 20);  // nor all at once.
   loop_.RunFor(absl::Seconds(30));
   EXPECT_TRUE(std::all_of(probes.begin(), probes.end(), looked));
