@@ -19,8 +19,6 @@ constexpr absl::Duration kReadAgain = absl::Seconds(60);
 // After an answer that did not come, while the connection stands.
 constexpr absl::Duration kRetry = absl::Seconds(5);
 
-absl::Status NoBus() { return absl::UnavailableError("systemd cannot be asked now"); }
-
 absl::StatusOr<FailedUnitsList> ParseList(sd_bus_message* message) {
   const absl::Status malformed = absl::UnavailableError("systemd sent a list of another form");
   FailedUnitsList names;

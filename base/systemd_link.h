@@ -9,12 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/bus_link.h"
 #include "base/event_loop.h"
 
 namespace salve {
+
+// What is known of units while there is no link.
+inline absl::Status NoBus() { return absl::UnavailableError("systemd cannot be asked now"); }
 
 class SystemdLink {
  public:

@@ -17,8 +17,6 @@ constexpr absl::Duration kServiceAlone = absl::Milliseconds(50);
 // After an answer that did not come, while the connection stands.
 constexpr absl::Duration kReadAgain = absl::Seconds(5);
 
-absl::Status NoBus() { return absl::UnavailableError("systemd cannot be asked now"); }
-
 }  // namespace
 
 UnitWatches::~UnitWatches() {

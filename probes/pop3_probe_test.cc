@@ -2,59 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include <csignal>
-#include <fstream>
-#include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/uv_loop.h"
+#include "probes/test_conversation_probe.h"
 #include "probes/test_dialogue.h"
 #include "probes/test_script_server.h"
-#include "probes/test_servers.h"
 
 namespace salve {
 namespace {
 
-class Pop3ProbeTest : public ::testing::Test {
- protected:
-  Pop3ProbeTest() {
-    signal(SIGPIPE, SIG_IGN);
-    std::ofstream(password_file_) << "hunter2\n";
-  }
-
-  Observation LookAt(const ScriptServer& server, absl::Duration timeout = absl::Seconds(20)) {
-    config_.set_port(static_cast<uint32_t>(server.port()));
-    return Look(timeout);
-  }
-  Observation Look(absl::Duration timeout = absl::Seconds(20)) {
-    auto probe = NewPop3Probe(config_, loop_, resolver_);
-    EXPECT_TRUE(probe.ok()) << probe.status();
-    if (!probe.ok()) return {};
-    std::optional<Observation> seen;
-    (*probe)->Start(loop_.Now() + timeout, [&](Observation o) {
-      seen = std::move(o);
-      loop_.Stop();
-    });
-    loop_.Run();
-    return *std::move(seen);
-  }
-  ScriptServer::Options Certified() const {
-    ScriptServer::Options options;
-    options.certificate_file = certificate_.certificate_file;
-    options.key_file = certificate_.key_file;
-    return options;
-  }
-
-  const std::string password_file_ = ::testing::TempDir() + "/pop3_password";
-  const TestCertificate certificate_{"pop3.example", absl::Hours(24 * 30)};
-  UvLoop loop_;
-  Resolver resolver_{loop_};
-  config::Pop3Probe config_;
-};
+using Pop3ProbeTest = ConversationProbeTest<config::Pop3Probe, NewPop3Probe>;
 
 TEST_F(Pop3ProbeTest, LogsInWithinTlsAndCounts) {
   ScriptServer server({StartsTls(), Says("+OK ready\r\n"), Hears("USER ann\r\n"), Says("+OK\r\n"),
