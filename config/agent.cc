@@ -14,6 +14,7 @@
 #include "config/destinations.h"
 #include "config/item_faults.h"
 #include "config/names.h"
+#include "config/queue.h"
 #include "config/remote.h"
 #include "config/rules.h"
 
@@ -199,6 +200,7 @@ AgentDefinition ReadAgent(config::Agent agent, const Place& place, const std::st
   CheckHealthFloor(agent, faults);
   CheckExports(agent.channels(), faults);
   CheckDestinations(agent, faults);
+  CheckQueue(agent, faults);
   CheckComponents(agent, faults);
   if (agent.has_remote()) CheckRemote(agent.remote(), faults);
   definition.config = std::move(agent);

@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "config/errors.h"
 #include "config/names.h"
+#include "config/queue.h"
 #include "config/text_template.h"
 
 namespace salve {
@@ -183,6 +184,8 @@ void CheckDestinations(const config::Agent& agent, ItemFaults& faults) {
       CheckSmtp(path + ".smtp", destination.smtp(), faults);
     } else if (destination.has_webhook()) {
       CheckWebhook(path + ".webhook", destination.webhook(), faults);
+    } else if (destination.has_forward()) {
+      CheckForward(path + ".forward", destination.forward(), agent, faults);
     } else {
       faults.CheckHasOne(destination, "kind", path);
     }

@@ -99,7 +99,7 @@ TEST_P(RefusedTest, WithTheErrorInItsFirstLines) {
   const auto status =
       ParseConfiguration(SourceOf(is_agent, name, text), OptionsOfTheTest()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(), ExpectedError(name, text));
+  EXPECT_EQ(std::string(status.message()), ExpectedError(name, text));
 }
 
 std::string TestName(const ::testing::TestParamInfo<fs::path>& info) { return info.param.stem(); }

@@ -90,11 +90,17 @@ TEST(RedactTest, NoStringOfTheLanguageShowsANamedSecret) {
 // A new field with such a name must be taken up in redact.cc, or here as one that holds none.
 TEST(RedactTest, EveryFieldThatSoundsLikeASecretIsHiddenWholeOrKnownToHoldNone) {
   const std::set<std::string> hold_none = {
-      "salve.config.EtcdCoordinator.key_file",  "salve.config.EtcdCoordinator.password_file",
-      "salve.config.Remote.key_file",           "salve.config.Smtp.password_file",
-      "salve.config.Webhook.bearer_token_file", "salve.config.Smtp.body",
-      "salve.config.SmtpProbe.password_file",   "salve.config.ImapProbe.password_file",
-      "salve.config.Pop3Probe.password_file",   "salve.config.SqlPingProbe.password_file",
+      "salve.config.EtcdCoordinator.key_file",
+      "salve.config.EtcdCoordinator.password_file",
+      "salve.config.Remote.key_file",
+      "salve.config.Smtp.password_file",
+      "salve.config.Forward.key_file",
+      "salve.config.Webhook.bearer_token_file",
+      "salve.config.Smtp.body",
+      "salve.config.SmtpProbe.password_file",
+      "salve.config.ImapProbe.password_file",
+      "salve.config.Pop3Probe.password_file",
+      "salve.config.SqlPingProbe.password_file",
   };
   for (const Descriptor* type : AllMessages()) {
     for (int i = 0; i < type->field_count(); ++i) {

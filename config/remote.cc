@@ -22,7 +22,7 @@ void CheckFile(const std::string& field, const std::string& path, ItemFaults& fa
 
 void CheckRole(const std::string& path, const config::RoleRule& rule, ItemFaults& faults) {
   if (rule.role() == config::RoleRule::ROLE_UNSPECIFIED) {
-    faults.Add(absl::StrCat(path, ".role"), "is needed: VIEWER, OPERATOR or ADMIN");
+    faults.Add(absl::StrCat(path, ".role"), "is needed: PEER, VIEWER, OPERATOR or ADMIN");
   }
   if (rule.san().empty()) faults.Add(absl::StrCat(path, ".san"), "is needed; \"*\" is any name");
   if (rule.san_size() > kPatternsMax) {

@@ -34,8 +34,11 @@ struct DurationRule {
 constexpr DurationRule kDurations[] = {
     {"Agent.boot_grace", absl::Seconds(60), absl::ZeroDuration(), absl::Hours(1)},
     {"Escalation.timeout", absl::Seconds(30), absl::Seconds(1), absl::Minutes(10)},
-    {"Escalation.retry_after", absl::Seconds(30), absl::Seconds(1), absl::Hours(1)},
     {"Escalation.digest_window", absl::Minutes(5), absl::Seconds(10), kDay},
+    {"Queue.expire", absl::Hours(48), absl::Seconds(5), absl::Hours(2160)},
+    {"Queue.expire_deferred", kDay, absl::Seconds(5), absl::Hours(2160)},
+    {"Queue.late_after", absl::Hours(4), absl::ZeroDuration(), absl::Hours(2160)},
+    {"Retry.every", kNoDefault, absl::Seconds(1), kDay},
     {"Agent.stop_timeout", absl::Seconds(60), absl::ZeroDuration(), absl::Hours(1)},
     {"Retention.age", kNoDefault, absl::Minutes(1), absl::Hours(87600)},
     {"Probe.interval", kNoDefault, absl::Milliseconds(100), kDay},
@@ -60,8 +63,12 @@ constexpr int64_t kMinutesOfAYear = 365 * 24 * 60;
 constexpr NumberRule kNumbers[] = {
     {"Agent.max_children", 64, 1, 4096},
     {"Agent.min_healthy_percent", 0, 0, 100},
-    {"Escalation.attempts_max", 8, 1, 100},
     {"Escalation.digest_after", 10, 1, 1000},
+    {"Queue.deliveries_max", 10, 0, 1000},
+    {"Queue.messages_max", 1000000, 100, 10000000},
+    {"Queue.bytes_max", 1 << 30, 16 << 20, int64_t{1} << 40},
+    {"Queue.dead_max", 100000, 0, 10000000},
+    {"Retry.times", 1, 1, 1000},
     {"Flapping.changes", 6, 2, 10000},
     {"KillProcess.max_count", 10, 1, 1000},
     {"Collect.bytes_max", 8 << 20, 64 << 10, 1 << 30},
@@ -87,8 +94,8 @@ constexpr absl::string_view kNeverZero[] = {
     "ValueBound.samples",
 };
 
-// Numbers of kinds that have no default, and whose 0 is a value as any other.
-constexpr absl::string_view kNeeded[] = {"ValueBound.threshold"};
+// What has no default, and of numbers those whose 0 is a value as any other.
+constexpr absl::string_view kNeeded[] = {"ValueBound.threshold", "Retry.every"};
 
 // Durations of kinds: their ranges are the kinds', but one grammar holds for all.
 constexpr absl::string_view kKindDurations[] = {
@@ -270,7 +277,8 @@ int64_t NumberOf(const Message& message, const std::string& name) {
   const Rule* rule = RuleOf(field);
   CHECK(rule != nullptr && rule->number != nullptr);
   const int64_t number = Number(message, field);
-  return number == 0 ? rule->number->preset : number;
+  const bool is_written = field->has_presence() && !HasEmptyValue(message, field);
+  return number == 0 && !is_written ? rule->number->preset : number;
 }
 
 absl::Duration ProbeInterval(const config::Probe& probe) {

@@ -33,7 +33,8 @@ bool IsDuration(const google::protobuf::FieldDescriptor& field);
 // Requires: the field has a rule.
 absl::Duration DurationOf(const google::protobuf::Message& message, const std::string& name);
 
-// The value of an unsigned number, or its default when it is 0. Requires: the field has a rule.
+// The value of an unsigned number, or its default when it is 0; of an `optional` one, when it is
+// not given. Requires: the field has a rule.
 int64_t NumberOf(const google::protobuf::Message& message, const std::string& name);
 
 // How often `probe` looks, and how long a look may take: given, or the default, which depends
