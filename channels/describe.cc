@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -22,6 +23,8 @@ constexpr int kValuesMax = 3;
 constexpr int kPassed = 1, kFailed = 2, kTimedOut = 3;
 constexpr int kAllowed = 2050;
 constexpr int kStarted = 500, kSucceeded = 501, kNotSucceeded = 502;
+constexpr int kAccepted = 40001, kRetried = 40003, kMoved = 40008, kReceived = 40009,
+              kSuspended = 40010, kDead = 40012, kReregistered = 40013, kExported = 40018;
 constexpr int kEscalation = 4, kDelivered = 5, kNotDelivered = 6, kGivenUp = 7, kEvidence = 8;
 
 // What the sentences need to know beside their own message.
@@ -219,6 +222,73 @@ std::string Say(const v1::AgentEvent& agent) {
   return text;
 }
 
+// What happened to a message; ids without more to say than their name stand in the list.
+std::string StepText(int event_id, const v1::QueueEvent& step) {
+  static constexpr absl::string_view kWhat[] = {"accepted",
+                                                "done",
+                                                "not done",
+                                                "failed",
+                                                "rejected by the throttle until it expired",
+                                                "obsolete",
+                                                "removed",
+                                                "moved",
+                                                "received",
+                                                "",
+                                                "a crash set",
+                                                "dead",
+                                                "re-registered",
+                                                "handed over",
+                                                "back pressure",
+                                                "late",
+                                                "trouble",
+                                                "",
+                                                "the database",
+                                                "the service",
+                                                "a crash is counted against it"};
+  switch (event_id) {
+    case kAccepted:
+      return absl::StrCat("accepted", After(" into ", step.queue()));
+    case kRetried:
+      return absl::StrCat("not done (attempt ", step.attempt(), ")");
+    case kMoved:
+      return absl::StrCat("moved", After(" from ", step.former_queue()),
+                          After(" to ", step.queue()));
+    case kReceived:
+      return absl::StrCat("received", After(" from ", step.origin_server()));
+    case kDead:
+      return absl::StrCat("dead", After(" as ", step.dmid()),
+                          After(", from ", step.former_queue()));
+    case kReregistered:
+      return absl::StrCat("re-registered", After(" as ", step.new_mid()),
+                          After(", was ", step.dmid()));
+    case kSuspended:  // Which of the two its reason says.
+      return step.reason().empty() ? "suspended or resumed" : "";
+    case kExported:
+      return step.reason().empty() ? "exported or imported" : "";
+    default:
+      break;
+  }
+  const int index = event_id - kAccepted;
+  return index >= 0 && index < static_cast<int>(std::size(kWhat)) ? std::string(kWhat[index])
+                                                                  : "changed";
+}
+
+std::string Say(const Context& context, const v1::QueueEvent& step) {
+  const std::string who = After(", by ", step.who());
+  if (step.mid().empty()) {
+    const std::string text = step.message().empty() ? step.reason() : step.message();
+    const bool names_it = absl::StartsWith(text, "queue ") || absl::StartsWith(text, "the queue");
+    return absl::StrCat(names_it ? "" : "queue: ",
+                        text.empty() ? StepText(context.event.event_id(), step) : text, who);
+  }
+  const std::string what = StepText(context.event.event_id(), step);
+  std::string why = step.reason().empty() ? step.message() : step.reason();
+  if (absl::StartsWith(what, why)) why.clear();  // It says no more.
+  return absl::StrCat(step.type(), " ", step.mid(),
+                      After(step.type() == "UP" ? " on " : " to ", step.destination()),
+                      After(" ", what), After(": ", why), who, After("; ", step.subject()));
+}
+
 std::string Sentence(const Context& context) {
   const v1::Event& event = context.event;
   switch (event.content_case()) {
@@ -251,6 +321,8 @@ std::string Sentence(const Context& context) {
       return Say(context, event.overrides());
     case v1::Event::kAgent:
       return Say(event.agent());
+    case v1::Event::kQueue:
+      return Say(context, event.queue());
     case v1::Event::CONTENT_NOT_SET:
       break;
   }

@@ -199,6 +199,77 @@ TEST(DescribeTest, Definitions) {
   EXPECT_EQ(Said(event), "limits of A/*/*/*/*, from policy");
 }
 
+v1::Event QueueStep(int event_id, const std::string& reason = "") {
+  v1::Event event = EventOf(v1::Queue, event_id);
+  v1::QueueEvent& step = *event.mutable_queue();
+  step.set_mid("web-1-0193-1f");
+  step.set_type("AF");
+  step.set_queue("remote/ops");
+  step.set_former_queue("submission");
+  step.set_destination("ops");
+  step.set_subject("Web/Down is UNHEALTHY");
+  step.set_reason(reason);
+  step.set_attempt(4);
+  step.set_origin_server("web-7");
+  return event;
+}
+
+TEST(DescribeTest, StepsOfAMessage) {
+  const std::string letter = "AF web-1-0193-1f to ops ";
+  const std::string subject = "; Web/Down is UNHEALTHY";
+  EXPECT_EQ(Said(QueueStep(40001)), letter + "accepted into remote/ops" + subject);
+  EXPECT_EQ(Said(QueueStep(40002)), letter + "done" + subject);
+  EXPECT_EQ(Said(QueueStep(40003, "refused; tried again in 20s")),
+            letter + "not done (attempt 4): refused; tried again in 20s" + subject);
+  EXPECT_EQ(Said(QueueStep(40008)), letter + "moved from submission to remote/ops" + subject);
+  EXPECT_EQ(Said(QueueStep(40010)), letter + "suspended or resumed" + subject);
+  EXPECT_EQ(Said(QueueStep(40010, "suspended")), "AF web-1-0193-1f to ops: suspended" + subject);
+  EXPECT_EQ(Said(QueueStep(40021)), letter + "a crash is counted against it" + subject);
+  EXPECT_EQ(Said(QueueStep(40022)), letter + "changed" + subject);
+}
+
+TEST(DescribeTest, WhatCameFromAnotherServer) {
+  v1::Event event = QueueStep(40009);
+  event.mutable_queue()->set_message("Web/Down is down");
+  EXPECT_EQ(Said(event),
+            "AF web-1-0193-1f to ops received from web-7: Web/Down is down; Web/Down is UNHEALTHY");
+}
+
+TEST(DescribeTest, DeathAndRebirthOfAMessage) {
+  v1::Event event = QueueStep(40012, "550");
+  event.mutable_queue()->set_type("UP");
+  event.mutable_queue()->set_dmid("D-1");
+  event.mutable_queue()->set_subject("");
+  EXPECT_EQ(Said(event), "UP web-1-0193-1f on ops dead as D-1, from submission: 550");
+  event.set_event_id(40013);
+  event.mutable_queue()->set_new_mid("web-1-0194-1");
+  event.mutable_queue()->set_who("ada");
+  EXPECT_EQ(Said(event),
+            "UP web-1-0193-1f on ops re-registered as web-1-0194-1, was D-1: 550, by ada");
+}
+
+TEST(DescribeTest, AReasonThatSaysTheSameIsNotSaidTwice) {
+  v1::Event event = QueueStep(40013, "re-registered as web-1-0194-1");
+  event.mutable_queue()->set_new_mid("web-1-0194-1");
+  event.mutable_queue()->set_dmid("D-1");
+  EXPECT_EQ(Said(event),
+            "AF web-1-0193-1f to ops re-registered as web-1-0194-1, was D-1; "
+            "Web/Down is UNHEALTHY");
+}
+
+TEST(DescribeTest, TheQueueItself) {
+  v1::Event event = EventOf(v1::Queue, 40015);
+  event.mutable_queue();
+  EXPECT_EQ(Said(event), "queue: back pressure");
+  event.mutable_queue()->set_message("it is full: foreign messages are refused");
+  event.mutable_queue()->set_who("ada");
+  EXPECT_EQ(Said(event), "queue: it is full: foreign messages are refused, by ada");
+  event.mutable_queue()->set_message("queue remote/ops suspended");
+  EXPECT_EQ(Said(event), "queue remote/ops suspended, by ada");
+  event.mutable_queue()->set_message("the queue service is paused");
+  EXPECT_EQ(Said(event), "the queue service is paused, by ada");
+}
+
 // Whatever a channel is given, there is something to say about it.
 TEST(DescribeTest, EveryChannelHasASentence) {
   for (int channel = v1::Channel_MIN + 1; channel <= v1::Channel_MAX; ++channel) {

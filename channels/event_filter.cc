@@ -13,6 +13,11 @@ bool Matches(const v1::QueryEventsRequest& request, const v1::Event& event) {
   if (!request.health_set().empty() && request.health_set() != event.health_set()) return false;
   if (!request.name().empty() && request.name() != ItemName(event)) return false;
   if (!request.incident_id().empty() && request.incident_id() != event.incident_id()) return false;
+  if (!request.origin_server().empty() &&
+      (event.channel() != v1::Queue || event.event_id() != kReceivedEventId ||
+       event.queue().origin_server() != request.origin_server())) {
+    return false;
+  }
   if (request.has_since() && TimeNanos(event.time()) < TimeNanos(request.since())) return false;
   if (request.has_until() && TimeNanos(event.time()) >= TimeNanos(request.until())) return false;
   return true;

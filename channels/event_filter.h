@@ -11,6 +11,9 @@
 
 namespace salve {
 
+// Of the channel Queue: received from another server, which `origin_server` asks for.
+inline constexpr int kReceivedEventId = 40009;
+
 // Whether all filters that are set hold; `since` is inclusive, `until` is not; limit and
 // record_id are not looked at.
 bool Matches(const v1::QueryEventsRequest& request, const v1::Event& event);

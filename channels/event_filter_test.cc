@@ -41,6 +41,20 @@ TEST(EventFilterTest, EachFilterMustHold) {
   EXPECT_FALSE(Matches(request, At(5)));
 }
 
+TEST(EventFilterTest, OfAnOriginAreOnlyTheEventsThatItSentHere) {
+  v1::QueryEventsRequest request;
+  request.set_origin_server("b");
+  v1::Event event = EventOf(v1::Queue, kReceivedEventId, "");
+  EXPECT_FALSE(Matches(request, event));
+  event.mutable_queue()->set_origin_server("b");
+  EXPECT_TRUE(Matches(request, event));
+  event.set_event_id(40001);
+  EXPECT_FALSE(Matches(request, event));
+  event.set_event_id(kReceivedEventId);
+  event.mutable_queue()->set_origin_server("bb");
+  EXPECT_FALSE(Matches(request, event));
+}
+
 TEST(EventFilterTest, SinceIsInclusiveAndUntilIsNot) {
   v1::QueryEventsRequest request;
   request.mutable_since()->set_seconds(5);

@@ -47,6 +47,14 @@ absl::Status Check(const v1::QueryEventsRequest& request) {
   return absl::OkStatus();
 }
 
+// What came from a server is of one kind only: so the index of kinds finds it.
+v1::QueryEventsRequest Narrowed(v1::QueryEventsRequest request) {
+  if (request.origin_server().empty()) return request;
+  if (request.channel().empty()) request.add_channel(v1::Queue);
+  if (request.event_id().empty()) request.add_event_id(kReceivedEventId);
+  return request;
+}
+
 // The newest record ids that were offered, up to a limit.
 class Newest {
  public:
@@ -311,9 +319,10 @@ class Connection {
     }
     if (request.has_since() && time < TimeNanos(request.since())) return false;
     if (request.has_until() && time >= TimeNanos(request.until())) return false;
-    // Where the index did not look at the set, the name and the incident, the event itself must.
+    // Where the index did not look at the set, the name, the incident or the origin, the event
+    // itself must.
     const bool looks_inside =
-        sql == kById ||
+        sql == kById || !request.origin_server().empty() ||
         (sql == kByIncident && (!request.health_set().empty() || !request.name().empty()));
     if (!looks_inside) return true;
     ASSIGN_OR_RETURN(const std::optional<v1::Event> event, EventAt(row->Integer(0)));
@@ -412,7 +421,7 @@ absl::StatusOr<std::vector<v1::Event>> EventReader::FromFile(const v1::QueryEven
   ASSIGN_OR_RETURN(std::unique_ptr<Connection> connection,
                    connections_->Take(store_.path_, generation));
   absl::StatusOr<std::vector<v1::Event>> events =
-      connection->Ask(request, connections_->query_time_max());
+      connection->Ask(Narrowed(request), connections_->query_time_max());
   connections_->GiveBack(events.ok() ? std::move(connection) : nullptr);
   return events;
 }

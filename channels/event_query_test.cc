@@ -126,6 +126,27 @@ TEST_F(EventQueryTest, ByRecordId) {
 }
 
 // A bug: it was given as often as it was asked for, and took the place of others.
+TEST_F(EventQueryTest, ByTheServerThatSentIt) {
+  const auto received = [](const std::string& server, int event_id) {
+    v1::Event event = EventOf(v1::Queue, event_id, "");
+    event.set_health_set("");
+    event.mutable_queue()->set_origin_server(server);
+    return event;
+  };
+  store_->Append(received("b", 40009));
+  store_->Append(received("c", 40009));
+  store_->Append(received("b", 40002));
+  store_->Append(ProbeEvent());
+  store_->Append(received("b", 40009));
+  v1::QueryEventsRequest request;
+  request.set_origin_server("b");
+  EXPECT_EQ(AskBoth(request), (List{1, 5}));
+  request.set_limit(1);
+  EXPECT_EQ(AskBoth(request), List{5});
+  request.add_channel(v1::Monitoring);
+  EXPECT_TRUE(AskBoth(request).empty());
+}
+
 TEST_F(EventQueryTest, ARecordIdThatIsAskedForTwiceIsGivenOnce) {
   for (int i = 0; i < 3; ++i) store_->Append(ProbeEvent());
   v1::QueryEventsRequest request;

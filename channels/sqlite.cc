@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace salve {
 namespace {
@@ -33,6 +35,16 @@ absl::Status ErrorOf(sqlite3* db, int rc) {
     absl::StrAppend(&message, ": ", strerror_r(system_error, text, sizeof(text)));
   }
   return absl::Status(CodeOf(rc), message);
+}
+
+// A file name for SQLite that makes it change nothing: as if on a medium that can't change. With a
+// log to be seen: without locks, the log's index in memory (Open sees to that).
+std::string UnchangingUri(const std::string& path, bool with_log) {
+  const std::string uri =
+      absl::StrCat("file:", absl::StrReplaceAll(path, {{"%", "%25"}, {"?", "%3f"}, {"#", "%23"}}));
+  struct stat log;
+  const bool has_log = stat((path + "-wal").c_str(), &log) == 0 && log.st_size > 0;
+  return absl::StrCat(uri, with_log && has_log ? "?mode=ro&vfs=unix-none" : "?immutable=1");
 }
 
 }  // namespace
@@ -93,14 +105,25 @@ bool SqliteStatement::IsNull(int column) const {
 absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(const std::string& path,
                                                                          Mode mode) {
   sqlite3* db = nullptr;
-  const int flags = (mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY
-                                             : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
-                    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-  const int rc = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+  const bool unchanging = mode == Mode::kAsItStands || mode == Mode::kExamine;
+  const int flags = (mode == Mode::kReadWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                                              : SQLITE_OPEN_READONLY) |
+                    (unchanging ? SQLITE_OPEN_URI : 0) | SQLITE_OPEN_NOMUTEX |
+                    SQLITE_OPEN_EXRESCODE;
+  const std::string name = unchanging ? UnchangingUri(path, mode == Mode::kExamine) : path;
+  const int rc = sqlite3_open_v2(name.c_str(), &db, flags, nullptr);
   if (db == nullptr) return absl::ResourceExhaustedError("no memory for SQLite");
   std::unique_ptr<SqliteConnection> connection(new SqliteConnection(db));
   if (rc != SQLITE_OK) return ErrorOf(db, rc);
   sqlite3_busy_timeout(db, 1000);  // A person's sqlite3 shell may hold the lock for a moment.
+  if (mode == Mode::kExamine) {
+    // Before the log is read, so that its index is kept in memory.
+    const absl::Status status = connection->Execute("PRAGMA locking_mode=EXCLUSIVE");
+    if (!status.ok()) return status;
+    // A log without a frame would be removed at the close.
+    int keep_log = 1;
+    sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log);
+  }
   return connection;
 }
 

@@ -48,7 +48,13 @@ class SqliteStatement {
 
 class SqliteConnection {
  public:
-  enum class Mode { kReadOnly, kReadWrite };
+  enum class Mode {
+    kReadOnly,
+    kReadWrite,
+    kAsItStands,  // Reads the file alone, without its log; makes no file and takes no lock. For one
+                  // that nobody changes meanwhile.
+    kExamine,     // The same, but what is in the log (PATH-wal) is seen too.
+  };
   static absl::StatusOr<std::unique_ptr<SqliteConnection>> Open(const std::string& path, Mode mode);
   ~SqliteConnection();  // Requires: its statements are gone.
   SqliteConnection(const SqliteConnection&) = delete;

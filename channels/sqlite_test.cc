@@ -87,5 +87,24 @@ TEST_F(SqliteTest, SeesThatItsFileWasMoved) {
   EXPECT_TRUE(db->moved());
 }
 
+TEST_F(SqliteTest, ExaminingSeesWhatTheLogHoldsAndChangesNothing) {
+  auto db = Open();
+  ASSERT_TRUE(db->Execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; "
+                          "CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)")
+                  .ok());
+  const std::string copy = folder_.path("copy #%?.db");
+  std::filesystem::copy_file(path_, copy);
+  std::filesystem::copy_file(path_ + "-wal", copy + "-wal");
+  const auto size = std::filesystem::file_size(copy + "-wal");
+  {
+    auto examined = SqliteConnection::Open(copy, Mode::kExamine);
+    ASSERT_TRUE(examined.ok()) << examined.status();
+    EXPECT_EQ(*(*examined)->QueryInteger("SELECT count(*) FROM t"), 2);
+    EXPECT_FALSE((*examined)->Execute("DELETE FROM t").ok());
+  }
+  EXPECT_EQ(std::filesystem::file_size(copy + "-wal"), size);
+  EXPECT_FALSE(std::filesystem::exists(copy + "-shm"));
+}
+
 }  // namespace
 }  // namespace salve

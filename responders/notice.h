@@ -24,6 +24,8 @@ struct Notice {
   std::string group;
   absl::Time time = absl::UnixEpoch();
   std::vector<std::string> to;  // Destinations; empty: all there are.
+  // What is told under one key is told once, however often it is asked for; may be empty.
+  std::string key;
 };
 
 // "escalation", "healthy again", "digest": {kind}.

@@ -86,6 +86,9 @@ std::string GroupKeys::alive(absl::string_view name) const {
 std::string GroupKeys::healthy(absl::string_view name) const {
   return absl::StrCat(healthies(), EscapeKeyPart(name));
 }
+std::string GroupKeys::acceptor(absl::string_view name) const {
+  return absl::StrCat(acceptors(), EscapeKeyPart(name));
+}
 std::string GroupKeys::versions(int protocol) const {
   return absl::StrCat(root_, "version/", protocol, "/");
 }

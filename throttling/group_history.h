@@ -36,11 +36,13 @@ class GroupKeys {
   std::string running(RecoveryAction action, absl::string_view resource) const;
   std::string youngest(RecoveryAction action, absl::string_view resource) const;  // One key.
 
-  std::string healthy(absl::string_view name) const;  // …/healthy/NAME
+  std::string healthy(absl::string_view name) const;   // …/healthy/NAME
+  std::string acceptor(absl::string_view name) const;  // …/acceptors/NAME
 
   std::string servers() const { return root_ + "servers/"; }
   std::string alives() const { return root_ + "alive/"; }
   std::string healthies() const { return root_ + "healthy/"; }
+  std::string acceptors() const { return root_ + "acceptors/"; }
   std::string versions(int protocol) const;
   std::string all_running() const { return root_ + "running/"; }
 

@@ -14,7 +14,7 @@
 #include "base/host.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
-#include "throttling/wal_check.h"
+#include "channels/wal_check.h"
 
 namespace salve {
 namespace {

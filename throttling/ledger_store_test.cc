@@ -9,9 +9,9 @@
 #include <iterator>
 #include <tuple>
 
+#include "channels/wal_check.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "throttling/wal_check.h"
 
 namespace salve {
 namespace {

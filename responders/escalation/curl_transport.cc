@@ -82,7 +82,9 @@ struct CurlTransport::State {
   static Answer AnswerOf(const HttpResult& result) {
     if (result.outcome != Outcome::kSucceeded) return absl::UnavailableError(result.error);
     if (result.status / 100 == 2) return std::string();
-    return absl::UnavailableError(absl::StrCat("status ", result.status, ", expected 2xx"));
+    const std::string why = absl::StrCat("status ", result.status, ", expected 2xx");
+    const bool for_good = result.status / 100 == 4 && result.status != 408 && result.status != 429;
+    return for_good ? absl::FailedPreconditionError(why) : absl::AbortedError(why);
   }
 
   absl::Status StartMail(Delivery& delivery, const config::Smtp& smtp, const Letter& letter,
@@ -170,8 +172,10 @@ DeliveryId CurlTransport::Start(const config::Destination& destination, const Le
           ? state_->StartMail(delivery, destination.smtp(), letter, deadline)
           : state_->StartWebhook(delivery, destination.webhook(), letter, deadline);
   if (!started.ok()) {
-    state_->parts.loop.Post([state = state_.get(), alive = state_->alive, id, started] {
-      if (*alive && state->deliveries.contains(id)) state->Finish(id, started);
+    // Whatever is wrong here is not the destination's answer.
+    const absl::Status why = absl::UnavailableError(started.message());
+    state_->parts.loop.Post([state = state_.get(), alive = state_->alive, id, why] {
+      if (*alive && state->deliveries.contains(id)) state->Finish(id, why);
     });
   }
   return id;

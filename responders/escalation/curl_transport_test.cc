@@ -177,6 +177,37 @@ TEST_F(CurlTransportTest, SaysWhatTheRelayRefuses) {
   EXPECT_FALSE(Deliver(Mail(RefusingPort())).ok());
 }
 
+TEST_F(CurlTransportTest, TheCodeSaysWhetherTheRelayTookNoLetterOrThisOne) {
+  const auto code = [&](Answers answers) {
+    TestRelay relay(std::move(answers));
+    return Deliver(Mail(relay.port())).status().code();
+  };
+  for (const char* command : {"MAIL", "RCPT", "DATA", "."}) {
+    EXPECT_EQ(code({{command, "450 later"}}), absl::StatusCode::kAborted) << command;
+    EXPECT_EQ(code({{command, "550 never"}}), absl::StatusCode::kFailedPrecondition) << command;
+  }
+  for (const char* answer : {"421 busy", "554 not today"}) {
+    EXPECT_EQ(code({{"", answer}}), absl::StatusCode::kUnavailable) << answer;
+  }
+  EXPECT_EQ(code({{"EHLO", "550 no"}, {"HELO", "550 no"}}), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Deliver(Mail(RefusingPort())).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(CurlTransportTest, TheCodeSaysWhetherAWebhookRefusesForGood) {
+  const auto code = [&](const std::string& status) {
+    TestServer server(AlwaysAnswer(status, ""));
+    return Deliver(Hook(server.url())).status().code();
+  };
+  for (const char* later : {"500 Oops", "503 Busy", "408 Slow", "429 Many", "302 Found"}) {
+    EXPECT_EQ(code(later), absl::StatusCode::kAborted) << later;
+  }
+  for (const char* never : {"400 Bad", "404 None", "410 Gone"}) {
+    EXPECT_EQ(code(never), absl::StatusCode::kFailedPrecondition) << never;
+  }
+  EXPECT_EQ(Deliver(Hook(absl::StrCat("http://127.0.0.1:", RefusingPort()))).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
 TEST_F(CurlTransportTest, ARelayThatHangsAnywhereEndsAtTheTimeoutOrASecondLater) {
   for (const std::string where : {"", "EHLO", "MAIL", "RCPT", "DATA", "."}) {
     for (const std::string how : {"hang", "drip"}) {

@@ -37,6 +37,7 @@ struct Transfer {
   int last_code = 0;
   Instant last_line_at = {};
   std::string refusal = {};  // The last line with a code of 400 or more.
+  bool later = false;        // One of them was below 500.
 
   // The mail is taken, and libcurl waits for nothing but the answer to QUIT.
   bool IsTaken() const { return sent == order.mail.size() && last_code / 100 == 2; }
@@ -67,6 +68,7 @@ size_t OnLine(char* bytes, size_t size, size_t count, void* data) {
   transfer.last_code = code;
   transfer.last_line_at = transfer.clock.Now();
   if (code >= 400) {
+    transfer.later |= code < 500;
     // With a password, the line might echo it.
     const bool tell = transfer.order.password.empty();
     std::string text(absl::StripAsciiWhitespace(tell ? line : line.substr(0, 3)));
@@ -97,6 +99,13 @@ std::string WhyNot(const Transfer& transfer, CURLcode code, const char* details,
   return absl::StrCat(
       relay, ": ",
       details[0] == '\0' || !transfer.order.password.empty() ? curl_easy_strerror(code) : details);
+}
+
+// Whether the relay refused the letter itself: its sender, its recipients or its text. Before MAIL
+// it did not come to that.
+bool IsRefusal(const Transfer& transfer, CURLcode code) {
+  if (transfer.refusal.empty()) return false;
+  return code == CURLE_SEND_ERROR || (code == CURLE_WEIRD_SERVER_REPLY && transfer.sent > 0);
 }
 
 }  // namespace
@@ -195,7 +204,11 @@ absl::StatusOr<std::string> SendMail(const MailOrder& order, const Clock& clock,
   }
 
   const CURLcode code = curl_easy_perform(easy);
-  if (code != CURLE_OK) return absl::UnavailableError(WhyNot(transfer, code, details, name));
+  if (code != CURLE_OK) {
+    const std::string why = WhyNot(transfer, code, details, name);
+    if (!IsRefusal(transfer, code)) return absl::UnavailableError(why);
+    return transfer.later ? absl::AbortedError(why) : absl::FailedPreconditionError(why);
+  }
   return transfer.refusal.empty() ? "" : absl::StrCat("it also said: ", transfer.refusal);
 }
 

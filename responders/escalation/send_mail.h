@@ -35,7 +35,8 @@ struct MailOrder {
 // Returns what the relay refused of it beside, e.g. one of several recipients; when one recipient
 // was taken, the mail counts as sent. Ends about a second after the deadline, or after `cancelled`
 // is set, at the latest. Requires: the process ignores SIGPIPE.
-// Errors: kUnavailable, in words for people, without any secret: also not when the relay echoes it.
+// Errors: as Transport::Done, in words for people, without any secret: also not when the relay
+// echoes it.
 absl::StatusOr<std::string> SendMail(const MailOrder& order, const Clock& clock,
                                      const std::atomic<bool>& cancelled);
 

@@ -1,5 +1,5 @@
 // Transport: brings one letter to one destination, once. It does not queue, retry or remember;
-// that is the Notifier's. Lives on the loop's thread; no call of it blocks. The one that speaks
+// that is the queue's. Lives on the loop's thread; no call of it blocks. The one that speaks
 // SMTP and HTTP is curl_transport.h, the fake for tests fake_transport.h.
 #ifndef SALVE_RESPONDERS_ESCALATION_TRANSPORT_H_
 #define SALVE_RESPONDERS_ESCALATION_TRANSPORT_H_
@@ -25,7 +25,12 @@ enum class DeliveryId : uint64_t { kNone = 0 };
 class Transport {
  public:
   // What the destination said beside yes, e.g. that it refuses one of the recipients; or why it
-  // was not delivered. Holds no secret.
+  // was not delivered. Holds no secret. Errors:
+  //   kUnavailable: the letter did not come before it: not reached, no answer in time, not let in,
+  //   or a secret or setting of this server that does not work;
+  //   kAborted: it answered and failed on the letter for now (SMTP 4xx; HTTP 5xx, 408, 429, 3xx);
+  //   kFailedPrecondition: it refused it for good (SMTP 5xx to the sender, all recipients or the
+  //   mail; HTTP other 4xx).
   using Done = absl::AnyInvocable<void(absl::StatusOr<std::string>)>;
 
   virtual ~Transport() = default;

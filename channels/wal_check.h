@@ -2,8 +2,8 @@
 // fit for the end of the log: right after a crash, where the last commit may be torn, but a
 // flipped bit in the middle would silently take back every commit behind it. Only for a log
 // whose every commit was synced before the next was written.
-#ifndef SALVE_THROTTLING_WAL_CHECK_H_
-#define SALVE_THROTTLING_WAL_CHECK_H_
+#ifndef SALVE_CHANNELS_WAL_CHECK_H_
+#define SALVE_CHANNELS_WAL_CHECK_H_
 
 #include <string>
 
@@ -18,4 +18,4 @@ absl::Status CheckWal(const std::string& path);
 
 }  // namespace salve
 
-#endif  // SALVE_THROTTLING_WAL_CHECK_H_
+#endif  // SALVE_CHANNELS_WAL_CHECK_H_

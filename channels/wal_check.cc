@@ -1,4 +1,4 @@
-#include "throttling/wal_check.h"
+#include "channels/wal_check.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,0 +1,284 @@
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "queue/desk.h"
+#include "queue/queue_events.h"
+
+namespace salve {
+namespace {
+
+constexpr size_t kPage = 500;
+constexpr size_t kEndsMax = 1000;
+constexpr size_t kUntoldMax = 5000;
+constexpr absl::Duration kToldAfter = absl::Seconds(10);  // Events are on disk long before.
+constexpr int kPoisonAt = 2;
+
+bool IsOnItsWay(QueueKind kind) {
+  return kind == QueueKind::kSubmission || kind == QueueKind::kLocal ||
+         kind == QueueKind::kRemote || kind == QueueKind::kRelay;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<absl::Time>> QueueDesk::Expire() {
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.ExpiringBy(Now(), kPage));
+  Changes changes;
+  std::vector<Step> steps;
+  bool stays = false;
+  for (const StoredMessage& row : rows) {
+    if (row.delivering) {  // Its attempt decides.
+      stays = true;
+      continue;
+    }
+    const std::string& why = row.message.last_error();
+    const bool refused = QueueKindOf(row.queue) == QueueKind::kLocal && !why.empty();
+    if (refused) {
+      AddEnd(row, Final::kRejected, why, changes, steps);
+    } else if (!AddDeath(row, absl::StrCat("expired", why.empty() ? "" : ": ", why), changes,
+                         steps)) {
+      stays = true;
+    }
+  }
+  const bool more = rows.size() == kPage && !steps.empty();
+  RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
+  if (more) return std::optional(Now());
+  if (stays) return std::optional(Now() + absl::Seconds(10));
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> next,
+                   store_.ExpiringBy(absl::InfiniteFuture(), 1));
+  if (next.empty()) return std::optional<absl::Time>();
+  return std::optional(absl::FromUnixNanos(next.front().message.expires_ns()));
+}
+
+std::vector<std::string> QueueDesk::QueuesToReroute(bool all, bool handed_over) const {
+  std::vector<std::string> queues;
+  for (const QueueRow& row : store_.Queues()) {
+    const auto kind = QueueKindOf(row.name);
+    if (!kind || row.messages == 0) continue;
+    const std::string target(QueueTarget(row.name));
+    bool asks = all && IsOnItsWay(*kind);
+    if (*kind == QueueKind::kUnreachable || *kind == QueueKind::kSubmission) asks = true;
+    if (*kind == QueueKind::kRelay) {
+      asks |= rules_->mode != config::Queue::REMOTELY ||
+              std::find(rules_->acceptors.begin(), rules_->acceptors.end(), target) ==
+                  rules_->acceptors.end();
+    }
+    if (*kind == QueueKind::kRemote) {
+      const auto destination = rules_->destinations.find(target);
+      asks |=
+          destination == rules_->destinations.end() ||
+          destination->second == DestinationKind::kThisServer ||
+          (handed_over && rules_->mode == config::Queue::REMOTELY && !rules_->acceptors.empty());
+    }
+    if (asks) queues.push_back(row.name);
+  }
+  return queues;
+}
+
+absl::StatusOr<QueueDesk::Page> QueueDesk::Reroute(const std::string& queue, int64_t offset) {
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.List(queue, kPage, offset));
+  Changes changes;
+  std::vector<Step> steps;
+  for (const StoredMessage& row : rows) {
+    if (row.delivering) continue;
+    const Route route = RouteOf(row.message, *rules_);
+    if (route.queue == row.queue && route.unreachable_reason == row.message.unreachable_reason()) {
+      continue;
+    }
+    if (route.queue == row.queue) {
+      StoredMessage changed = row;
+      changed.message.set_unreachable_reason(route.unreachable_reason);
+      changes.updates.push_back({.sequence = row.sequence, .message = changed.message});
+      continue;
+    }
+    AddMove(row, route, changes, steps, "routed anew");
+  }
+  Page page;
+  page.moved = static_cast<int64_t>(steps.size());
+  page.offset = rows.size() < kPage ? -1 : offset + static_cast<int64_t>(rows.size()) - page.moved;
+  RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
+  return page;
+}
+
+absl::StatusOr<QueueDesk::Page> QueueDesk::MakeDue(const std::string& queue, int64_t offset) {
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.List(queue, kPage, offset));
+  Changes changes;
+  for (const StoredMessage& row : rows) {
+    if (!row.delivering && row.due > Now()) {
+      changes.updates.push_back({.sequence = row.sequence, .due = Now()});
+    }
+  }
+  Page page;
+  page.moved = static_cast<int64_t>(rows.size());
+  page.offset = rows.size() < kPage ? -1 : offset + static_cast<int64_t>(rows.size());
+  RETURN_IF_ERROR(ApplyAndTell(std::move(changes), {}));
+  return page;
+}
+
+absl::Status QueueDesk::PoisonKey(const std::string& key) {
+  for (const QueueRow& queue : store_.Queues()) {
+    if (QueueKindOf(queue.name) != QueueKind::kLocal) continue;
+    for (int64_t offset = 0; offset >= 0;) {
+      ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows,
+                       store_.List(queue.name, kPage, offset));
+      Changes changes;
+      std::vector<Step> steps;
+      for (const StoredMessage& row : rows) {
+        if (ActionKey(row.message.deferred()) == key) {
+          AddPoison(row, "its action killed the agent twice", changes, steps);
+        }
+      }
+      offset = rows.size() < kPage ? -1 : offset + static_cast<int64_t>(rows.size() - steps.size());
+      RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueueDesk::SettleCrashed(const Recovery& recovery, bool dirty, Resumed& resumed) {
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> in_flight, store_.Delivering());
+  std::map<std::string, std::vector<int64_t>> together;
+  for (const StoredMessage& row : in_flight) together[row.queue].push_back(row.sequence);
+  Changes changes;
+  std::vector<Step> steps;
+  std::set<std::string> poisoned_keys;
+  for (const StoredMessage& found : in_flight) {
+    StoredMessage row = found;
+    row.delivering = false;
+    queue::Message& message = row.message;
+    if (message.type() == queue::UP) {
+      if (dirty && recovery.crashes_of && recovery.crashes_of(message.deferred()) >= kPoisonAt) {
+        poisoned_keys.insert(ActionKey(message.deferred()));
+        changes.updates.push_back({.sequence = row.sequence, .delivering = false});
+        continue;
+      }
+      const auto known = recovery.attempt_of ? recovery.attempt_of(message.mid()) : std::nullopt;
+      if (known && (dirty || !known->in_progress)) {
+        const bool succeeded = !known->crashed && known->result == "Succeeded";
+        AddEnd(row, succeeded ? Final::kDone : Final::kFailed,
+               succeeded || (!known->crashed && !known->result.empty()) ? known->result : "crashed",
+               changes, steps);
+        continue;
+      }
+    }
+    if (row.removing) {
+      AddEnd(row, Final::kRemoved, "removed", changes, steps);
+      continue;
+    }
+    if (!dirty) {
+      changes.updates.push_back({.sequence = row.sequence, .delivering = false});
+      continue;
+    }
+    // Of a digest nobody knows which of them it was: at the second crash they go one by one.
+    const bool in_digest = together[row.queue].size() > 1;
+    message.set_crash_count(in_digest ? 1 : message.crash_count() + 1);
+    if (in_digest && found.message.crash_count() == 0) {
+      resumed.digests[row.queue].push_back(row.sequence);
+    } else if (in_digest) {
+      int64_t& upto = resumed.singles[row.queue];
+      upto = std::max(upto, row.sequence);
+    }
+    steps.push_back({40021, row, "the agent died while it handled this"});
+    if (message.crash_count() >= kPoisonAt) {
+      AddPoison(row, absl::StrCat("the agent died ", message.crash_count(), " times at it"),
+                changes, steps);
+      continue;
+    }
+    changes.updates.push_back(
+        {.sequence = row.sequence, .message = message, .delivering = false, .due = Now()});
+  }
+  RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
+  for (const std::string& key : poisoned_keys) RETURN_IF_ERROR(PoisonKey(key));
+  return absl::OkStatus();
+}
+
+// Everything that is on its way waits for a person: in the set, or suspended when there is none.
+absl::Status QueueDesk::Hold(const std::string& set) {
+  int64_t held = 0;
+  for (const QueueRow& queue : store_.Queues()) {
+    const auto kind = QueueKindOf(queue.name);
+    if (!kind || !IsOnItsWay(*kind)) continue;
+    for (int64_t offset = 0; offset >= 0;) {
+      ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows,
+                       store_.List(queue.name, kPage, offset));
+      Changes changes;
+      std::vector<Step> steps;
+      for (const StoredMessage& row : rows) {
+        if (!set.empty()) {
+          AddEnd(row, Final::kHeldInSet, set, changes, steps);
+        } else {
+          changes.updates.push_back(
+              {.sequence = row.sequence, .delivering = false, .suspended = true});
+        }
+      }
+      held += static_cast<int64_t>(rows.size());
+      offset = rows.size() < kPage ? -1 : set.empty() ? offset + static_cast<int64_t>(kPage) : 0;
+      RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
+    }
+  }
+  if (held == 0) return absl::OkStatus();
+  const std::string where = set.empty() ? "suspended in the queue, as no crash set could be made"
+                                        : absl::StrCat("held in the crash set ", set);
+  events_.push_back(QueueNews(set.empty() ? 40017 : 40011, v1::Warning,
+                              absl::StrCat(held, " messages are ", where), "", held));
+  return absl::OkStatus();
+}
+
+// A portion: the event log takes no more at once.
+absl::Status QueueDesk::TellUntold() {
+  ASSIGN_OR_RETURN(const std::vector<Ended> untold, store_.Untold(kUntoldMax));
+  is_telling_ = false;
+  for (const Ended& ended : untold) {
+    if (ended.at >= began_) break;  // Of this life: told when it ended.
+    events_.push_back(EndEvent(ended));
+    told_upto_ = ended.number;
+    is_telling_ = true;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueueDesk::MarkTold() {
+  if (is_telling_) {
+    RETURN_IF_ERROR(store_.MarkTold(told_upto_));
+    RETURN_IF_ERROR(TellUntold());
+  }
+  while (!is_telling_) {
+    ASSIGN_OR_RETURN(const std::vector<Ended> untold, store_.Untold(kEndsMax));
+    int64_t told = 0;
+    for (const Ended& ended : untold) {
+      if (ended.at > Now() - kToldAfter) break;
+      told = ended.number;
+    }
+    if (told == 0) break;
+    RETURN_IF_ERROR(store_.MarkTold(told));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) {
+  began_ = Now();
+  RETURN_IF_ERROR(TellUntold());
+  const bool dirty = store_.was_dirty();
+  Resumed resumed;
+  if (dirty && recovery.mode == config::Queue::HOLD) {
+    RETURN_IF_ERROR(Hold(recovery.set));
+  } else {
+    RETURN_IF_ERROR(SettleCrashed(recovery, dirty, resumed));
+  }
+  const std::string announce = store_.Setting("announce");
+  if (!announce.empty()) {
+    events_.push_back(QueueNews(40019, v1::Information, announce));
+    Changes changes;
+    changes.settings.emplace_back("announce", "");
+    RETURN_IF_ERROR(Apply(std::move(changes)).status());
+  }
+  return resumed;
+}
+
+absl::Status QueueDesk::Keep() {
+  RETURN_IF_ERROR(MarkTold());
+  return store_.Keep(Now(), kEndsMax);
+}
+
+}  // namespace salve

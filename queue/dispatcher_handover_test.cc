@@ -1,0 +1,310 @@
+#include "queue/dispatcher_fixture.h"
+#include "queue/parcel.h"
+
+namespace salve {
+namespace {
+
+using Code = absl::StatusCode;
+using Strings = std::vector<std::string>;
+using Response = v1::TransferResponse;
+
+class HandOverTest : public DispatcherTest {
+ protected:
+  void SetUp() override {
+    server_.agent.config.mutable_queue()->set_queue_processing(config::Queue::REMOTELY);
+    server_.acceptors.Set({{"b", "b:7443"}, {"c", "c:7443"}});
+    server_.Boot();
+  }
+  absl::StatusOr<v1::SetModeResponse> Mode(const std::string& mode) {
+    v1::SetModeRequest request;
+    request.set_mode(mode);
+    request.set_user("bob");
+    return server_.Ask(&Dispatcher::SetMode, request);
+  }
+  v1::GetClusterResponse Cluster() {
+    return server_.Ask(&Dispatcher::GetCluster, v1::GetClusterRequest()).value();
+  }
+};
+
+TEST_F(HandOverTest, LettersGoToTheFirstAcceptorActionsNever) {
+  const std::string letter = server_.Send("ops", "a", "incident");
+  const std::string action = server_.Defer("nginx", "Restart");
+  EXPECT_EQ(server_.Where(letter), "relay/b delivering");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(letter), "relay/b done");
+  EXPECT_EQ(server_.Show(letter).reason(), "handed over to b");
+  EXPECT_EQ(server_.EndsOf(letter), std::vector<int>{40002});
+  EXPECT_EQ(server_.events.Of(40014).size(), 1u);
+  EXPECT_EQ(server_.Where(action), "local/nginx done");
+  EXPECT_TRUE(server_.letters.attempts.empty());
+}
+
+TEST_F(HandOverTest, AnyFailureBeforeTheAnswerBringsItBackAndItIsProcessedHere) {
+  server_.relays.Answer("relay/b", Kind::kNotReached, "connection reset");
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(mid), "remote/ops done");
+  EXPECT_EQ(server_.letters.On("remote/ops")[0].messages[0].handed_to(), "b");
+  EXPECT_EQ(server_.relays.attempts.size(), 1u);
+}
+
+TEST_F(HandOverTest, WhatWaitsForAnAcceptorThatFailsGoesToTheNext) {
+  server_.relays.Answer("relay/b", Kind::kNotReached, "connection reset", absl::Seconds(5));
+  server_.Send("ops", "a");
+  const std::string second = server_.Send("ops", "b");
+  EXPECT_EQ(server_.Where(second), "relay/b waiting");
+  loop_.RunFor(absl::Seconds(6));
+  EXPECT_EQ(server_.Where(second), "relay/c done");
+}
+
+TEST_F(HandOverTest, AnAcceptorThatSaysAnotherIsPassedOverAndAfterAllItIsDoneHere) {
+  server_.relays.Answer("relay/b", Kind::kElsewhere, "not now");
+  const std::string first = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(first), "relay/c done");
+  server_.relays.Answer("relay/c", Kind::kElsewhere, "not now");
+  const std::string second = server_.Send("ops", "b");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(second), "remote/ops done");
+  EXPECT_EQ(server_.letters.On("remote/ops")[0].messages[0].handed_to(), "");
+}
+
+TEST_F(HandOverTest, AnAcceptorIsTriedAgainAfterAMinute) {
+  server_.relays.Answer("relay/b", Kind::kElsewhere, "not now");
+  server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(30));
+  server_.relays.Answer("relay/b", Kind::kDelivered);
+  EXPECT_EQ(Cluster().acceptors(0).state(), "not reached, or it takes none now");
+  const std::string early = server_.Send("ops", "b");
+  EXPECT_EQ(server_.Where(early), "relay/c delivering");
+  loop_.RunFor(absl::Seconds(95));
+  const std::string late = server_.Send("ops", "c");
+  EXPECT_EQ(server_.Where(late), "relay/b delivering");
+  EXPECT_EQ(Cluster().acceptors(0).state(), "in use");
+}
+
+// Cut off from the acceptor and from the mail server: it waits here and goes by the acceptor that
+// may have it already, which is the one that can drop the second.
+TEST_F(HandOverTest, AnAcceptorThatAnswersATestIsUsedAgainAtOnce) {
+  v1::GetClusterRequest test;
+  test.set_test("b");
+  server_.relays.Answer("relay/b", Kind::kNotReached, "connection refused");
+  server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  server_.relays.Answer("relay/b", Kind::kDelivered);
+  server_.probed = absl::UnavailableError("connection refused");
+  ASSERT_TRUE(server_.Ask(&Dispatcher::GetCluster, test).ok());
+  const std::string out = server_.Send("ops", "b");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(out), "relay/c done");
+  server_.probed = absl::OkStatus();
+  ASSERT_TRUE(server_.Ask(&Dispatcher::GetCluster, test).ok());
+  const std::string back = server_.Send("ops", "c");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(back), "relay/b done");
+}
+
+TEST_F(HandOverTest, WhatCameBackHasAnotherChanceAtTheSameAcceptor) {
+  server_.relays.Answer("relay/b", Kind::kNotReached, "cut");
+  server_.relays.Answer("relay/c", Kind::kNotReached, "cut");
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(20));
+  EXPECT_EQ(server_.Where(mid), "remote/ops waiting");
+  server_.relays.Answer("relay/b", Kind::kDelivered);
+  loop_.RunFor(absl::Minutes(3));
+  EXPECT_EQ(server_.Where(mid), "relay/b done");
+}
+
+TEST_F(HandOverTest, WhatAnAcceptorRefusesIsDead) {
+  server_.relays.Answer("relay/b", Kind::kRefused, "too large");
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(mid), "dead waiting");
+  EXPECT_EQ(server_.Show(mid).former_queue(), "relay/b");
+}
+
+TEST_F(HandOverTest, WithoutAcceptorsAllIsDoneHere) {
+  server_.relays.Answer("relay/b", Kind::kDelivered, "", absl::Seconds(5));
+  server_.Send("ops", "a");
+  const std::string waiting = server_.Send("ops", "b");
+  server_.acceptors.Set({});
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(waiting), "remote/ops done");
+  EXPECT_EQ(server_.Where(server_.Send("ops", "c")), "remote/ops delivering");
+}
+
+TEST_F(HandOverTest, TheModeIsKeptAndWhatWaitsFollowsIt) {
+  ASSERT_TRUE(Mode("LOCALLY").ok());
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  server_.Crash();
+  server_.Boot();
+  EXPECT_EQ(Cluster().mode(), "LOCALLY");
+  EXPECT_EQ(Cluster().configured_mode(), "REMOTELY");
+  EXPECT_EQ(Mode("REMOTLY").status().code(), Code::kInvalidArgument);
+  loop_.RunFor(absl::Seconds(1));
+  ASSERT_EQ(Mode("")->mode(), "REMOTELY");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(mid), "relay/b done");
+  EXPECT_EQ(server_.acceptors.offered, "");
+  ASSERT_TRUE(Mode("LOCALLY_FOR_OTHERS").ok());
+  EXPECT_EQ(server_.acceptors.offered, "web-1:7443");
+}
+
+class TransferTest : public DispatcherTest {
+ protected:
+  void SetUp() override {
+    server_.agent.config.mutable_queue()->set_queue_processing(config::Queue::LOCALLY_FOR_OTHERS);
+    server_.Boot();
+    message_.set_mid("a-1-1");
+    message_.set_origin_server("a");
+    message_.set_origin_mid("a-1-1");
+    message_.set_type(queue::AF);
+    message_.set_created_ns(absl::ToUnixNanos(server_.WallNow()));
+    message_.set_expires_ns(absl::ToUnixNanos(server_.WallNow() + absl::Hours(1)));
+    message_.set_destination("ops");
+    message_.set_subject("of a");
+    message_.mutable_letter()->set_message("down");
+  }
+  v1::TransferResponse Transfer(v1::TransferRequest::Purpose purpose = v1::TransferRequest::RELAY) {
+    v1::TransferRequest request;
+    request.set_purpose(purpose);
+    request.set_sender("a");
+    const auto parcel = MakeParcel(message_);
+    EXPECT_TRUE(parcel.ok()) << parcel.status();
+    request.set_parcel(parcel.value_or(""));
+    const auto answer = server_.Ask(&Dispatcher::Transfer, request);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.value_or(v1::TransferResponse());
+  }
+  std::string Arrival() {
+    v1::CheckArrivalRequest request;
+    request.set_origin_server("a");
+    request.set_origin_mid("a-1-1");
+    return server_.Ask(&Dispatcher::CheckArrival, request)->arrival();
+  }
+  queue::Message message_;
+};
+
+TEST_F(TransferTest, ARelayedMessageIsDeliveredOnceAndRemembered) {
+  EXPECT_EQ(Arrival(), "not-arrived");
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "no route");
+  const Response first = Transfer();
+  EXPECT_EQ(first.answer(), Response::ACCEPTED);
+  EXPECT_NE(first.mid(), "a-1-1");
+  EXPECT_EQ(Arrival(), "arrived-queued");
+  EXPECT_EQ(Transfer().answer(), Response::DUPLICATE);
+  server_.Crash();
+  server_.letters.Answer("remote/ops", Kind::kDelivered);
+  server_.Boot();
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(Arrival(), "arrived-done");
+  const Response second = Transfer();
+  EXPECT_EQ(second.answer(), Response::DUPLICATE);
+  EXPECT_EQ(second.mid(), first.mid());
+  EXPECT_EQ(server_.letters.taken[first.mid()], 1);
+  EXPECT_EQ(server_.letters.attempts.back().messages[0].hops(), 1);
+}
+
+TEST_F(TransferTest, ASecondHopAnActionAndWhatIsDamagedAreRefused) {
+  message_.set_hops(1);
+  EXPECT_EQ(Transfer().answer(), Response::REFUSED);
+  message_.set_hops(0);
+  v1::TransferRequest request;
+  request.set_purpose(v1::TransferRequest::RELAY);
+  std::string parcel = *MakeParcel(message_);
+  parcel[parcel.size() / 2] ^= 1;
+  request.set_parcel(parcel);
+  EXPECT_EQ(server_.Ask(&Dispatcher::Transfer, request)->answer(), Response::REFUSED);
+  message_.set_type(queue::UP);
+  message_.clear_letter();
+  message_.clear_destination();
+  message_.mutable_deferred()->set_action("Restart");
+  message_.mutable_deferred()->set_resource("nginx");
+  message_.mutable_deferred()->set_requester("alice");
+  EXPECT_EQ(Transfer().answer(), Response::REFUSED);
+  EXPECT_EQ(Transfer(v1::TransferRequest::FORWARD).answer(), Response::REFUSED);
+}
+
+TEST_F(TransferTest, AnotherIsSaidWhereItIsNotForThisServer) {
+  message_.set_destination("nobody");
+  EXPECT_EQ(Transfer().answer(), Response::ANOTHER);
+  message_.set_destination("ops");
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::PAUSE_SERVICE).ok());
+  EXPECT_EQ(Transfer().answer(), Response::ANOTHER);
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::RESUME_SERVICE).ok());
+  server_.agent.config.mutable_queue()->set_queue_processing(config::Queue::LOCALLY);
+  server_.Reload();
+  EXPECT_EQ(Transfer().answer(), Response::ANOTHER);
+}
+
+TEST_F(TransferTest, ARelayedMessageIsNeverRelayedAgain) {
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "no route");
+  const std::string mid = Transfer().mid();
+  server_.agent.config.mutable_queue()->set_queue_processing(config::Queue::REMOTELY);
+  server_.acceptors.Set({{"b", "b:7443"}});
+  server_.Reload();
+  loop_.RunFor(absl::Minutes(5));
+  EXPECT_EQ(server_.Where(mid), "remote/ops waiting");
+  EXPECT_TRUE(server_.relays.attempts.empty());
+}
+
+TEST_F(TransferTest, AForwardedMessageIsShownOnceAndDone) {
+  server_.agent.config.mutable_queue()->set_queue_processing(config::Queue::LOCALLY);
+  server_.Reload();
+  EXPECT_EQ(Transfer(v1::TransferRequest::FORWARD).answer(), Response::ACCEPTED);
+  EXPECT_EQ(Transfer(v1::TransferRequest::FORWARD).answer(), Response::DUPLICATE);
+  EXPECT_EQ(Arrival(), "arrived-done");
+  loop_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(Arrival(), "arrived-done");
+  const auto received = server_.events.Of(40009);
+  ASSERT_EQ(received.size(), 1u);
+  EXPECT_EQ(received[0].queue().origin_server(), "a");
+  EXPECT_EQ(received[0].queue().origin_mid(), "a-1-1");
+  EXPECT_EQ(received[0].queue().message(), "down");
+}
+
+TEST_F(TransferTest, WhatWasReceivedAndNotShownYetIsShownInTheNextLife) {
+  EXPECT_EQ(Transfer(v1::TransferRequest::FORWARD).answer(), Response::ACCEPTED);
+  server_.Crash();
+  server_.events.all.clear();
+  server_.Boot();
+  loop_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(server_.events.Of(40009).size(), 1u);
+  EXPECT_TRUE(server_.In("inbox").empty());
+}
+
+// Three real queues: a hands to b, whose answer is lost; both deliver to c, which takes one.
+TEST(HandOverOfThree, ALostAnswerMakesNoSecondOneAtTheReceiver) {
+  SimulatedLoop loop;
+  QueueServer a(loop, "a");
+  QueueServer b(loop, "b");
+  QueueServer c(loop, "c");
+  const auto send = [](QueueServer& to, v1::TransferRequest::Purpose purpose) {
+    return [&to, purpose](const FakeDeliverer::Attempt& attempt) {
+      v1::TransferRequest request;
+      request.set_purpose(purpose);
+      request.set_parcel(*MakeParcel(attempt.messages[0]));
+      DeliveryResult result{.kind = DeliveryResult::Kind::kNotReached, .detail = "no answer"};
+      to.dispatcher->Transfer(request, [](absl::StatusOr<v1::TransferResponse>) {});
+      return result;
+    };
+  };
+  a.agent.config.mutable_queue()->set_queue_processing(config::Queue::REMOTELY);
+  a.acceptors.Set({{"b", "b:7443"}});
+  b.agent.config.mutable_queue()->set_queue_processing(config::Queue::LOCALLY_FOR_OTHERS);
+  a.relays.decide = send(b, v1::TransferRequest::RELAY);
+  a.forwards.decide = send(c, v1::TransferRequest::FORWARD);
+  b.forwards.decide = send(c, v1::TransferRequest::FORWARD);
+  for (QueueServer* server : {&a, &b, &c}) server->Boot();
+  a.Send("hub", "once");
+  loop.RunFor(absl::Minutes(10));
+  EXPECT_EQ(c.events.Of(40009).size(), 1u);
+  EXPECT_GE(a.forwards.attempts.size(), 1u);
+  EXPECT_GE(b.forwards.attempts.size(), 2u);
+}
+
+}  // namespace
+}  // namespace salve

@@ -1,0 +1,195 @@
+#include "queue/dispatcher_fixture.h"
+
+namespace salve {
+namespace {
+
+using Code = absl::StatusCode;
+using Strings = std::vector<std::string>;
+
+class RecoverTest : public DispatcherTest {
+ protected:
+  void SetUp() override {
+    server_.Boot();
+    for (const char* queue : {"remote/ops", "remote/hook"}) {
+      server_.letters.Answer(queue, Kind::kDelivered, "", absl::Seconds(20));
+    }
+    server_.actions.Answer("local/nginx", Kind::kDelivered, "", absl::Hours(1));
+  }
+  void CrashAndBoot(const std::string& set = "") {
+    server_.Crash();
+    server_.Boot(set);
+  }
+};
+
+TEST_F(RecoverTest, ALetterInFlightGoesAgainAndTheSecondCrashMakesItPoison) {
+  const std::string mid = server_.Send("ops", "a");
+  const std::string next = server_.Send("ops", "b");
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "remote/ops delivering");
+  EXPECT_EQ(server_.Show(mid).crash_count(), 1);
+  EXPECT_EQ(server_.Show(next).crash_count(), 0);
+  EXPECT_EQ(server_.events.Of(40021).size(), 1u);
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "poison suspended");
+  EXPECT_EQ(server_.dispatcher->poisoned(), 1);
+  EXPECT_EQ(server_.Where(next), "remote/ops delivering");
+}
+
+TEST_F(RecoverTest, PoisonNeverExpiresAndLeavesByResumeOfOne) {
+  const std::string mid = server_.Send("ops", "a");
+  CrashAndBoot();
+  CrashAndBoot();
+  loop_.RunFor(absl::Hours(100));
+  EXPECT_EQ(server_.Where(mid), "poison suspended");
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::RESUBMIT).ok());
+  EXPECT_EQ(server_.Where(mid), "poison suspended");
+  ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::RESUME, mid).ok());
+  EXPECT_EQ(server_.Where(mid), "remote/ops delivering");
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "poison suspended");
+  ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::RESUME, mid).ok());
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(server_.Where(mid), "remote/ops done");
+}
+
+TEST_F(RecoverTest, AnActionThatHadBegunNeverRunsAgain) {
+  const std::string mid = server_.Defer("nginx", "Restart");
+  server_.attempts[mid] = {.in_progress = true};
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "local/nginx failed");
+  EXPECT_EQ(server_.Show(mid).reason(), "crashed");
+  loop_.RunFor(absl::Hours(30));
+  EXPECT_EQ(server_.actions.On("local/nginx").size(), 1u);
+  EXPECT_EQ(server_.EndsOf(mid), std::vector<int>{40004});
+}
+
+TEST_F(RecoverTest, AnActionThatHadSucceededIsDone) {
+  const std::string mid = server_.Defer("nginx", "Restart");
+  server_.attempts[mid] = {.result = "Succeeded"};
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "local/nginx done");
+}
+
+TEST_F(RecoverTest, AnActionThatHadNotBegunWaitsAgain) {
+  const std::string mid = server_.Defer("nginx", "Restart");
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "local/nginx delivering");
+  EXPECT_EQ(server_.Show(mid).crash_count(), 1);
+}
+
+TEST_F(RecoverTest, AnActionThatKilledTheAgentTwiceIsPoisonWithAllThatWaitOnIt) {
+  const std::string bad = server_.Defer("nginx", "Restart");
+  const std::string same = server_.Defer("nginx", "Restart");
+  const std::string other = server_.Defer("nginx", "Reload");
+  server_.attempts[bad] = {.crashed = true};
+  server_.crashes = 2;
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(bad), "poison suspended");
+  EXPECT_EQ(server_.Show(same).reason(), "its action killed the agent twice");
+  EXPECT_EQ(server_.Where(other), "local/nginx delivering");
+}
+
+TEST_F(RecoverTest, ActionsOfAnAdoptedDatabaseNeverRunHereItsLettersGo) {
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "no route");
+  server_.actions.Answer("local/nginx", Kind::kWait, "throttled");
+  const std::string action = server_.Defer("nginx", "Restart");
+  const std::string letter = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(server_.StopAndClose().ok());
+  QueueServer other(loop_, "web-2");
+  for (const auto& file : std::filesystem::directory_iterator(server_.dir)) {
+    std::filesystem::copy(file, other.dir + "/" + file.path().filename().string());
+  }
+  other.take_over = true;
+  other.Boot();
+  loop_.RunFor(absl::Hours(2));
+  EXPECT_EQ(other.Where(action), "unreachable waiting");
+  EXPECT_EQ(other.Show(action).reason(), "host-bound:web-1");
+  EXPECT_TRUE(other.actions.attempts.empty());
+  EXPECT_EQ(other.Where(letter), "remote/ops done");
+}
+
+TEST_F(RecoverTest, ACleanEndCountsNothing) {
+  const std::string action = server_.Defer("nginx", "Restart");
+  EXPECT_TRUE(server_.StopAndClose(absl::Seconds(1)).ok());
+  server_.Boot();
+  EXPECT_EQ(server_.Show(action).crash_count(), 0);
+  EXPECT_EQ(server_.Where(action), "local/nginx delivering");
+}
+
+TEST_F(RecoverTest, ADigestInFlightGoesAgainAsItWasThenOneByOne) {
+  for (int i = 0; i < 10; ++i) server_.Send("ops", absl::StrCat("m", i));
+  loop_.RunFor(absl::Minutes(4));
+  server_.Send("ops", "x");
+  server_.Send("ops", "y");
+  loop_.RunFor(absl::Minutes(1) + absl::Seconds(10));
+  ASSERT_EQ(server_.letters.Subjects("remote/ops").back(), "x+y");
+  CrashAndBoot();
+  EXPECT_EQ(server_.letters.Subjects("remote/ops").back(), "x+y");
+  CrashAndBoot();
+  EXPECT_EQ(server_.letters.Subjects("remote/ops").back(), "x");
+  EXPECT_EQ(server_.dispatcher->poisoned(), 0);
+}
+
+TEST_F(RecoverTest, HoldPutsWhatIsOnItsWayIntoTheSet) {
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  const std::string letter = server_.Send("ops", "a");
+  const std::string waiting = server_.Send("ops", "b");
+  const std::string action = server_.Defer("nginx", "Restart");
+  const std::string lost = server_.Send("nobody", "c");
+  CrashAndBoot("web-1-boot-1");
+  for (const std::string& mid : {letter, waiting}) {
+    EXPECT_EQ(server_.Where(mid), "remote/ops held-in-set");
+    EXPECT_EQ(server_.Show(mid).reason(), "web-1-boot-1");
+  }
+  EXPECT_EQ(server_.Where(action), "local/nginx held-in-set");
+  EXPECT_EQ(server_.Where(lost), "unreachable waiting");
+  loop_.RunFor(absl::Hours(1));
+  EXPECT_EQ(server_.letters.attempts.size(), 1u);
+  EXPECT_EQ(server_.actions.attempts.size(), 1u);
+}
+
+TEST_F(RecoverTest, HoldWithoutASetSuspendsAndSaysSo) {
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  const std::string mid = server_.Send("ops", "a");
+  CrashAndBoot("");
+  EXPECT_EQ(server_.Where(mid), "remote/ops suspended");
+  EXPECT_NE(server_.dispatcher->trouble().find("suspended"), std::string::npos);
+  EXPECT_EQ(server_.events.Of(40017).size(), 1u);
+  ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::RESUME, mid).ok());
+  loop_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(server_.Where(mid), "remote/ops done");
+}
+
+TEST_F(RecoverTest, HoldAfterACleanEndGoesOn) {
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "no route");
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_TRUE(server_.StopAndClose().ok());
+  server_.letters.Answer("remote/ops", Kind::kDelivered);
+  server_.Boot();
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(mid), "remote/ops done");
+}
+
+TEST_F(RecoverTest, AnEndWhoseEventMayBeLostIsToldAgainAndThenNoMore) {
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(21));
+  ASSERT_EQ(server_.EndsOf(mid).size(), 1u);
+  CrashAndBoot();
+  EXPECT_EQ(server_.EndsOf(mid), (std::vector<int>{40002, 40002}));
+  loop_.RunFor(absl::Minutes(2));
+  CrashAndBoot();
+  EXPECT_EQ(server_.EndsOf(mid).size(), 2u);
+}
+
+TEST_F(RecoverTest, ARemovalThatWaitedForTheAttemptIsDoneAfterTheCrash) {
+  const std::string mid = server_.Send("ops", "a");
+  ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::REMOVE, mid).ok());
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "remote/ops removed");
+}
+
+}  // namespace
+}  // namespace salve
