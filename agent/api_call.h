@@ -47,7 +47,8 @@ class ApiShared {
       : parts(std::make_shared<const ApiParts>(std::move(parts))), door(&door) {}
 
   // Who makes the change of this call, for the records.
-  std::string Who(grpc::ServerContext& context, const std::string& user) const {
+  template <typename Context>  // Of a waiting handler, or of the callback API.
+  std::string Who(Context& context, const std::string& user) const {
     grpc_auth_context* peer = grpc_call_auth_context(context.c_call());
     const std::string who = door->Who(peer, user);
     grpc_auth_context_release(peer);

@@ -50,7 +50,7 @@ class SocketDoor final : public ApiDoor {
   absl::Status Admit(const grpc_auth_context*, absl::string_view method) const override {
     const std::optional<Role> needed = RoleNeededFor(method);
     if (!needed.has_value()) return NoSuchMethod(method);
-    if (role_ >= *needed) return absl::OkStatus();
+    if (MayDo(role_, *needed)) return absl::OkStatus();
     return absl::PermissionDeniedError("this needs the admin socket (are you root?)");
   }
 
@@ -79,10 +79,12 @@ absl::Status RemoteDoor::Admit(const grpc_auth_context* peer, absl::string_view 
     return absl::UnauthenticatedError("a client certificate is needed (salvectl: --cert, --key)");
   }
   Role role = Role::kNone;
+  bool is_peer = false;
   {
     const std::vector<std::string> names = Properties(peer, GRPC_X509_SAN_PROPERTY_NAME);
     MutexLock lock(&mu_);
     role = RoleOf(names, rules_.role());
+    is_peer = IsPeer(names, rules_.role());
   }
   if (role == Role::kNone) {
     return absl::PermissionDeniedError(
@@ -90,7 +92,7 @@ absl::Status RemoteDoor::Admit(const grpc_auth_context* peer, absl::string_view 
   }
   const std::optional<Role> needed = RoleNeededFor(method);
   if (!needed.has_value()) return NoSuchMethod(method);
-  if (role >= *needed) return absl::OkStatus();
+  if (MayDo(role, *needed) || (is_peer && MayDo(Role::kPeer, *needed))) return absl::OkStatus();
   return absl::PermissionDeniedError(absl::StrCat("this needs the role ", RoleName(*needed), "; ",
                                                   SubjectOf(peer), " is ", RoleName(role)));
 }

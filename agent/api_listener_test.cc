@@ -15,10 +15,10 @@
 #include <thread>
 #include <vector>
 
-#include "agent/test_certificates.h"
 #include "api/salve.grpc.pb.h"
 #include "base/check.h"
 #include "base/mutex.h"
+#include "base/test_certificates.h"
 #include "base/unique_fd.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
@@ -215,7 +215,7 @@ class RemoteListenerTest : public testing::Test {
 
   void Serve(const ApiLimits& limits = {}) {
     certificates_ = std::make_unique<RemoteCertificates>(
-        CertificatePaths{server_.certificate, server_.key, authority_.ca_file()});
+        CertificateFiles{server_.certificate, server_.key, authority_.ca_file()});
     ASSERT_TRUE(certificates_->Refresh(absl::Now()).value());
     listener_ = ApiListener::OnTcp({.address = "127.0.0.1"}, *certificates_,
                                    {.door = *door_, .services = {&service_}, .limits = limits})
@@ -269,6 +269,28 @@ TEST_F(RemoteListenerTest, ACertificatesNamesGiveTheRole) {
   EXPECT_TRUE(Reload(ChannelOf("URI:spiffe://example.org/admin/ada")).ok());
   EXPECT_TRUE(Reload(ChannelOf("IP:10.1.2.3")).ok());
   EXPECT_TRUE(Reload(ChannelOf("DNS:x.example.org,IP:10.1.2.3")).ok());
+}
+
+// No handler is there for what a peer may: it gets as far as that.
+TEST_F(RemoteListenerTest, APeerHandsOverAndDoesNothingElse) {
+  config::RoleRule& rule = *rules_.add_role();
+  rule.set_role(config::RoleRule::PEER);
+  rule.add_san("web-*");
+  door_->SetRules(rules_);
+  Serve();
+
+  const auto transfer = [this](const std::string& names) {
+    return CallBytes(ChannelOf(names), "/salve.v1.QueueService/Transfer").error_code();
+  };
+  EXPECT_EQ(transfer("DNS:web-1"), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(transfer("DNS:web-1,DNS:www.example.org"), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(transfer("IP:10.1.2.3"), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(transfer("DNS:www.example.org"), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(transfer("email:ops@example.org"), grpc::StatusCode::PERMISSION_DENIED);
+  const grpc::Status refused = GetInfo(ChannelOf("DNS:web-1"));
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(refused.error_message(), "this needs the role viewer; CN=ada is peer");
+  EXPECT_TRUE(GetInfo(ChannelOf("DNS:web-1,DNS:www.example.org")).ok());
 }
 
 TEST_F(RemoteListenerTest, ACertificateThatNoRoleKnowsGetsNothing) {

@@ -11,6 +11,7 @@
 #include "agent/overrides.h"
 #include "base/event_loop.h"
 #include "channels/event_query.h"
+#include "queue/dispatcher.h"
 
 namespace salve {
 
@@ -25,6 +26,8 @@ struct ApiParts {
   std::function<void(std::string who, std::function<void(absl::Status)>)> reload;
   // Fills what the engine does not know. On the loop.
   std::function<void(v1::GetInfoResponse&)> info;
+  Dispatcher* queue = nullptr;  // Null: the queue is off, because:
+  std::string queue_off = "this agent has none";
 };
 
 }  // namespace salve

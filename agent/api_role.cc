@@ -40,6 +40,20 @@ constexpr Rule kRules[] = {
     {"/salve.v1.AgentService/Reload", Role::kAdmin},
     {"/salve.v1.AgentService/GetConfig", Role::kViewer},
     {"/salve.v1.AgentService/Maintenance", Role::kOperator},
+    {"/salve.v1.QueueService/ListQueues", Role::kViewer},
+    {"/salve.v1.QueueService/ControlQueue", Role::kOperator},
+    {"/salve.v1.QueueService/ListMessages", Role::kViewer},
+    {"/salve.v1.QueueService/GetMessage", Role::kViewer},
+    {"/salve.v1.QueueService/ControlMessage", Role::kOperator},
+    {"/salve.v1.QueueService/ExportMessage", Role::kAdmin},
+    {"/salve.v1.QueueService/ImportMessage", Role::kAdmin},
+    {"/salve.v1.QueueService/CheckDead", Role::kViewer},
+    {"/salve.v1.QueueService/Reregister", Role::kAdmin},
+    {"/salve.v1.QueueService/Prepare", Role::kAdmin},
+    {"/salve.v1.QueueService/GetCluster", Role::kViewer},
+    {"/salve.v1.QueueService/SetMode", Role::kAdmin},
+    {"/salve.v1.QueueService/Transfer", Role::kPeer},
+    {"/salve.v1.QueueService/CheckArrival", Role::kPeer},
     {"/grpc.health.v1.Health/Check", Role::kViewer},
     {"/grpc.health.v1.Health/Watch", Role::kViewer},
     {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Role::kViewer},
@@ -47,6 +61,8 @@ constexpr Rule kRules[] = {
 
 Role RoleOf(config::RoleRule::Role role) {
   switch (role) {
+    case config::RoleRule::PEER:
+      return Role::kPeer;
     case config::RoleRule::VIEWER:
       return Role::kViewer;
     case config::RoleRule::OPERATOR:
@@ -58,12 +74,23 @@ Role RoleOf(config::RoleRule::Role role) {
   }
 }
 
+bool Matches(const config::RoleRule& rule, const std::vector<std::string>& names) {
+  for (const std::string& pattern : rule.san()) {
+    for (const std::string& name : names) {
+      if (MatchesPattern(pattern, name)) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::string_view RoleName(Role role) {
   switch (role) {
     case Role::kNone:
       return "none";
+    case Role::kPeer:
+      return "peer";
     case Role::kViewer:
       return "viewer";
     case Role::kOperator:
@@ -79,6 +106,11 @@ std::optional<Role> RoleNeededFor(absl::string_view method) {
     if (rule.method == method) return rule.role;
   }
   return std::nullopt;
+}
+
+bool MayDo(Role role, Role needed) {
+  if (needed == Role::kPeer) return role == Role::kPeer || role == Role::kAdmin;
+  return role >= needed;
 }
 
 bool MatchesPattern(absl::string_view pattern, absl::string_view text) {
@@ -109,13 +141,16 @@ Role RoleOf(const std::vector<std::string>& names,
             const google::protobuf::RepeatedPtrField<config::RoleRule>& rules) {
   Role role = Role::kNone;
   for (const config::RoleRule& rule : rules) {
-    for (const std::string& pattern : rule.san()) {
-      for (const std::string& name : names) {
-        if (MatchesPattern(pattern, name)) role = std::max(role, RoleOf(rule.role()));
-      }
-    }
+    if (Matches(rule, names)) role = std::max(role, RoleOf(rule.role()));
   }
   return role;
+}
+
+bool IsPeer(const std::vector<std::string>& names,
+            const google::protobuf::RepeatedPtrField<config::RoleRule>& rules) {
+  return std::any_of(rules.begin(), rules.end(), [&](const config::RoleRule& rule) {
+    return rule.role() == config::RoleRule::PEER && Matches(rule, names);
+  });
 }
 
 }  // namespace salve

@@ -2,8 +2,10 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "api/queue.pb.h"
 #include "api/salve.pb.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
@@ -17,40 +19,82 @@ config::Remote Rules(const std::string& text) {
   return remote;
 }
 
-TEST(ApiRoleTest, EveryMethodOfTheApiHasARole) {
-  const auto* file = v1::GetInfoRequest::descriptor()->file();
-  int methods = 0;
-  for (int i = 0; i < file->service_count(); ++i) {
-    for (int j = 0; j < file->service(i)->method_count(); ++j) {
-      const auto* method = file->service(i)->method(j);
-      const std::string path =
-          absl::StrCat("/", file->service(i)->full_name(), "/", method->name());
-      EXPECT_TRUE(RoleNeededFor(path).has_value()) << path;
-      ++methods;
+// "AgentService/GetInfo", of all of the API.
+std::vector<std::string> AllMethods() {
+  std::vector<std::string> methods;
+  for (const auto* file :
+       {v1::GetInfoRequest::descriptor()->file(), v1::TransferRequest::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      for (int j = 0; j < file->service(i)->method_count(); ++j) {
+        methods.push_back(
+            absl::StrCat(file->service(i)->name(), "/", file->service(i)->method(j)->name()));
+      }
     }
   }
-  EXPECT_GE(methods, 23);
+  return methods;
+}
+
+TEST(ApiRoleTest, EveryMethodOfTheApiHasARole) {
+  for (const std::string& method : AllMethods()) {
+    EXPECT_TRUE(RoleNeededFor("/salve.v1." + method).has_value()) << method;
+  }
+  EXPECT_GE(AllMethods().size(), 37u);
 }
 
 // A change of what needs a right must be meant.
 TEST(ApiRoleTest, OnlyWhatChangesNothingIsForViewers) {
-  const auto* file = v1::GetInfoRequest::descriptor()->file();
   std::set<std::string> more;
-  for (int i = 0; i < file->service_count(); ++i) {
-    for (int j = 0; j < file->service(i)->method_count(); ++j) {
-      const std::string name =
-          absl::StrCat(file->service(i)->name(), "/", file->service(i)->method(j)->name());
-      const Role role = RoleNeededFor("/salve.v1." + name).value_or(Role::kNone);
-      if (role != Role::kViewer) more.insert(absl::StrCat(name, " ", RoleName(role)));
-    }
+  for (const std::string& method : AllMethods()) {
+    const Role role = RoleNeededFor("/salve.v1." + method).value_or(Role::kNone);
+    if (role != Role::kViewer) more.insert(absl::StrCat(method, " ", RoleName(role)));
   }
-  EXPECT_EQ(more, (std::set<std::string>{
-                      "ActionService/Pause operator", "ActionService/Run operator",
-                      "AgentService/Maintenance operator", "AgentService/Reload admin",
-                      "ComponentService/Vote operator", "HealthService/Notify operator",
-                      "HealthService/RunProbe operator", "HealthService/SetMonitorState operator",
-                      "OverrideService/Add admin", "OverrideService/Remove admin",
-                      "ThrottleService/ForgetServer admin"}));
+  EXPECT_EQ(more,
+            (std::set<std::string>{
+                "ActionService/Pause operator",       "ActionService/Run operator",
+                "AgentService/Maintenance operator",  "AgentService/Reload admin",
+                "ComponentService/Vote operator",     "HealthService/Notify operator",
+                "HealthService/RunProbe operator",    "HealthService/SetMonitorState operator",
+                "OverrideService/Add admin",          "OverrideService/Remove admin",
+                "QueueService/CheckArrival peer",     "QueueService/ControlMessage operator",
+                "QueueService/ControlQueue operator", "QueueService/ExportMessage admin",
+                "QueueService/ImportMessage admin",   "QueueService/Prepare admin",
+                "QueueService/Reregister admin",      "QueueService/SetMode admin",
+                "QueueService/Transfer peer",         "ThrottleService/ForgetServer admin"}));
+}
+
+TEST(ApiRoleTest, APeerMayHandOverAndAskAndNothingElse) {
+  std::set<std::string> may;
+  for (const std::string& method : AllMethods()) {
+    if (MayDo(Role::kPeer, *RoleNeededFor("/salve.v1." + method))) may.insert(method);
+  }
+  EXPECT_EQ(may, (std::set<std::string>{"QueueService/CheckArrival", "QueueService/Transfer"}));
+  EXPECT_FALSE(MayDo(Role::kPeer, *RoleNeededFor("/grpc.health.v1.Health/Check")));
+}
+
+TEST(ApiRoleTest, WhatIsBetweenAgentsIsNotForPeople) {
+  EXPECT_FALSE(MayDo(Role::kNone, Role::kPeer));
+  EXPECT_TRUE(MayDo(Role::kPeer, Role::kPeer));
+  EXPECT_FALSE(MayDo(Role::kViewer, Role::kPeer));
+  EXPECT_FALSE(MayDo(Role::kOperator, Role::kPeer));
+  EXPECT_TRUE(MayDo(Role::kAdmin, Role::kPeer));
+}
+
+TEST(ApiRoleTest, EachMayDoWhatThoseBeforeItMay) {
+  EXPECT_FALSE(MayDo(Role::kViewer, Role::kOperator));
+  EXPECT_TRUE(MayDo(Role::kOperator, Role::kOperator));
+  EXPECT_TRUE(MayDo(Role::kAdmin, Role::kViewer));
+  EXPECT_FALSE(MayDo(Role::kOperator, Role::kAdmin));
+}
+
+TEST(ApiRoleTest, AServerThatIsAPeerAndAViewerIsBoth) {
+  const config::Remote remote = Rules(R"(
+      role { role: VIEWER san: "*.example.org" }
+      role { role: PEER san: "web-*.example.org" })");
+
+  EXPECT_EQ(RoleOf({"web-1.example.org"}, remote.role()), Role::kViewer);
+  EXPECT_TRUE(IsPeer({"web-1.example.org"}, remote.role()));
+  EXPECT_FALSE(IsPeer({"db-1.example.org"}, remote.role()));
+  EXPECT_FALSE(IsPeer({}, remote.role()));
 }
 
 TEST(ApiRoleTest, AMethodThatIsNotThereIsForNobody) {

@@ -19,6 +19,7 @@ struct ApiServer::State {
     services.push_back(NewEventService(shared));
     services.push_back(NewAgentService(shared));
     services.push_back(NewOverrideService(shared));
+    services.push_back(NewQueueService(shared));
   }
 
   ApiListener::Parts ListenerParts(ApiDoor& door) {

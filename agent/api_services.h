@@ -1,6 +1,6 @@
-// The services of api/salve.proto, a source file each. Handlers run on gRPC's threads, at most
-// as many at once as the listener allows; what concerns the engine they ask on the loop, and wait
-// for the answer with a deadline. `shared` must outlive a service.
+// The services of api/salve.proto and api/queue.proto, a source file each. Handlers run on gRPC's
+// threads, at most as many at once as the listener allows; what concerns the engine they ask on the
+// loop, and wait for the answer with a deadline. `shared` must outlive a service.
 #ifndef SALVE_AGENT_API_SERVICES_H_
 #define SALVE_AGENT_API_SERVICES_H_
 
@@ -19,6 +19,7 @@ std::unique_ptr<grpc::Service> NewComponentService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewEventService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewAgentService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewOverrideService(ApiShared& shared);
+std::unique_ptr<grpc::Service> NewQueueService(ApiShared& shared);
 
 }  // namespace salve
 

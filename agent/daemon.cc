@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -24,13 +25,16 @@
 #include "agent/components.h"
 #include "agent/condition_watch.h"
 #include "agent/configuration.h"
+#include "agent/durable_queue.h"
 #include "agent/engine.h"
 #include "agent/exec_users.h"
 #include "agent/group.h"
 #include "agent/overrides.h"
 #include "agent/pause_files.h"
+#include "agent/queue_notifier.h"
 #include "agent/ready_server.h"
 #include "agent/remote_access.h"
+#include "agent/set_execution.h"
 #include "agent/state_store.h"
 #include "base/blocking_calls.h"
 #include "base/log.h"
@@ -51,7 +55,6 @@
 #include "probes/registry.h"
 #include "probes/resolver.h"
 #include "responders/escalation/curl_transport.h"
-#include "responders/escalation/notifier.h"
 #include "throttling/gate.h"
 #include "throttling/ledger.h"
 
@@ -63,6 +66,9 @@ constexpr char kMachineIdKey[] = "machine_id";
 constexpr int kObservesOnly = 19;  // An event of the Agent channel.
 constexpr int kRefusedConfiguration = 2;
 constexpr int kUnusableState = 3;
+constexpr int kSetNotDone = 1;  // Of a run on a crash set.
+constexpr absl::Duration kSetWarmUp = absl::Seconds(1);
+constexpr absl::Duration kSetGroupTime = absl::Seconds(10);
 
 // Few arenas: the agent has many threads that allocate little.
 void PrepareProcess() {
@@ -194,10 +200,14 @@ class Daemon {
       }
       return kRefusedConfiguration;
     }
-    if (absl::Status status = Build(*std::move(checked)); !status.ok()) {
+    const bool recovers = options_.recover_set.has_value();
+    const absl::Status status =
+        recovers ? BuildForSet(*std::move(checked)) : Build(*std::move(checked));
+    if (!status.ok()) {
       LogError(absl::StrCat("cannot start: ", status.message()));
       return kUnusableState;
     }
+    if (recovers) return RunSet();
     loop_.OnSignal(SIGTERM, [this] { Stop("SIGTERM"); });
     loop_.OnSignal(SIGINT, [this] { Stop("SIGINT"); });
     loop_.OnSignal(SIGHUP, [this] { Reload("SIGHUP", [](absl::Status) {}); });
@@ -211,7 +221,8 @@ class Daemon {
   }
 
  private:
-  absl::Status Build(CheckedConfiguration checked) {
+  // What both ways to run begin with.
+  absl::StatusOr<std::string> BuildBase(CheckedConfiguration& checked) {
     const Configuration& configuration = checked.configuration;
     server_ = configuration.agent.server;
     RETURN_IF_ERROR(MakeFolder(options_.state_dir, 0750));
@@ -243,12 +254,23 @@ class Daemon {
         Gate::Parts{&loop_, ledger_.get(), &group_->coordinator(), events_.get()});
     gate_->SetPolicy(std::move(checked.policy));
     BuildComponents();
-    BuildNotifier();
+    BuildTransport();
+    return boot_id;
+  }
+
+  absl::Status Build(CheckedConfiguration checked) {
+    const Configuration& configuration = checked.configuration;
+    ASSIGN_OR_RETURN(const std::string boot_id, BuildBase(checked));
+    BuildQueue(configuration.agent, boot_id);
     BuildEngine(boot_id);
     Announce();
     LoadOverrides();
     LoadPauseFiles();
-    engine_->Reconcile();
+    engine_->Reconcile(queue_->held_attempts());
+    queue_->SetEngine(engine_.get());
+    queue_->Configure(configuration.agent);
+    notifier_->Configure(configuration.agent);
+    notifier_->Restore(state_->entries());
     components_->Configure(configuration.agent.config.component());
     RETURN_IF_ERROR(engine_->Apply(std::move(checked.configuration)));
     WarnOfUsers();
@@ -260,6 +282,54 @@ class Daemon {
     FollowPaths(std::move(checked.patterns), std::move(checked.found), checked.is_default);
     ready_->Configure(ReadyAddress());
     return Serve();
+  }
+
+  // `salved --recover-set`: nobody is served, and nothing acts but by the set.
+  absl::Status BuildForSet(CheckedConfiguration checked) {
+    ASSIGN_OR_RETURN(const std::string boot_id, BuildBase(checked));
+    SetExecution::Parts parts{.loop = loop_,
+                              .events = *events_,
+                              .ledger = *ledger_,
+                              .gate = *gate_,
+                              .resolver = *resolver_,
+                              .transport = *transport_,
+                              .state_dir = options_.state_dir,
+                              .boot_id = boot_id};
+    ASSIGN_OR_RETURN(set_execution_, SetExecution::Open(std::move(parts), *options_.recover_set,
+                                                        checked.configuration.agent));
+    BuildEngine(boot_id);
+    LoadOverrides();
+    LoadPauseFiles();
+    // What is in progress is the set's, or stays for the agent.
+    std::set<std::string> held;
+    for (const Attempt* attempt : ledger_->Unfinished()) held.insert(attempt->id);
+    engine_->Reconcile(held);
+    return engine_->Apply(std::move(checked.configuration));
+  }
+
+  int RunSet() {
+    loop_.OnSignal(SIGTERM, [this] { set_execution_->Stop(); });
+    loop_.OnSignal(SIGINT, [this] { set_execution_->Stop(); });
+    int status = kUnusableState;
+    // systemd and the group have to answer first: an action knows its unit by then.
+    loop_.CallAfter(kSetWarmUp, [this, &status] {
+      AwaitGroup(loop_.Now() + kSetGroupTime, [this, &status] {
+        set_execution_->Start(*engine_, [this, &status](absl::StatusOr<bool> done) {
+          if (!done.ok()) LogError(done.status().message());
+          if (done.ok()) status = *done ? 0 : kSetNotDone;
+          group_->coordinator().Leave([this] { loop_.Stop(); });
+        });
+      });
+    });
+    loop_.Run();
+    TearDown();
+    return status;
+  }
+
+  void AwaitGroup(Instant deadline, std::function<void()> then) {
+    if (group_->coordinator().Health().ok() || loop_.Now() >= deadline) return then();
+    loop_.CallAfter(absl::Milliseconds(100),
+                    [this, deadline, then = std::move(then)] { AwaitGroup(deadline, then); });
   }
 
   absl::Status JoinGroup(const AgentDefinition& agent, const std::string& boot_id) {
@@ -315,7 +385,7 @@ class Daemon {
     return absl::OkStatus();
   }
 
-  void BuildNotifier() {
+  void BuildTransport() {
     const char* credentials = getenv("CREDENTIALS_DIRECTORY");
     transport_ = std::make_unique<CurlTransport>(CurlTransport::Parts{
         .loop = loop_,
@@ -324,15 +394,37 @@ class Daemon {
         .credentials_dir = credentials == nullptr ? "" : credentials,
         .new_worker = [] { return std::make_unique<ThreadWorker>(); },
     });
-    notifier_ = std::make_unique<Notifier>(Notifier::Parts{
+  }
+
+  // The queue first: what it finds of a crash is kept before anything else is written.
+  void BuildQueue(const AgentDefinition& agent, const std::string& boot_id) {
+    queue_ = std::make_unique<DurableQueue>(DurableQueue::Parts{
         .loop = loop_,
-        .transport = *transport_,
         .events = *events_,
-        .random = random_,
+        .ledger = *ledger_,
+        .resolver = *resolver_,
+        .transport = *transport_,
+        .acceptors = group_->acceptors(),
+        .state_dir = options_.state_dir,
+        .boot_id = boot_id,
+        .agent_version = kVersion,
+        .new_worker = [] { return std::make_unique<ThreadWorker>(); },
+    });
+    queue_->Open(agent);
+    notifier_ = std::make_unique<QueueNotifier>(QueueNotifier::Parts{
+        .loop = loop_,
+        .accept =
+            [this](Submission submission, Dispatcher::Accepted done) {
+              queue_->Accept(std::move(submission), std::move(done));
+            },
         .keep = [this](const std::string& key,
                        std::string bytes) { state_->Put(key, std::move(bytes)); },
+        .say =
+            [this](bool is_trouble, const std::string& message) {
+              is_trouble ? LogError(message) : LogInfo(message);
+              engine_->AppendAgentEvent(7, is_trouble ? v1::Error : v1::Information, message);
+            },
     });
-    notifier_->Restore(state_->entries());
   }
 
   void BuildComponents() {
@@ -388,6 +480,12 @@ class Daemon {
         .version = kVersion,
         .checks = ChecksOfAllKinds(),
         .notifier = notifier_.get(),
+        .defer =
+            [this](const v1::RunActionRequest& request, const std::string& resource,
+                   std::function<void(absl::StatusOr<std::string>)> done) {
+              queue_->Defer(request, resource, std::move(done));
+            },
+        .by_hand_only = options_.recover_set.has_value(),
     });
   }
 
@@ -463,7 +561,9 @@ class Daemon {
                              [this](std::string who, std::function<void(absl::Status)> done) {
                                Reload(std::move(who), std::move(done));
                              },
-                         .info = [this](v1::GetInfoResponse& info) { FillInfo(info); }};
+                         .info = [this](v1::GetInfoResponse& info) { FillInfo(info); },
+                         .queue = queue_->dispatcher(),
+                         .queue_off = queue_->off()};
     for (const ApiSocket& socket : sockets) {
       ASSIGN_OR_RETURN(auto server, ApiServer::Start(socket, parts));
       servers_.push_back(std::move(server));
@@ -504,6 +604,8 @@ class Daemon {
         if (status.ok()) {
           const config::Channels& channels = engine_->configuration().agent.config.channels();
           events_->Reconfigure(RetentionOf(channels), ExportsOf(channels));
+          group_->Configure(engine_->configuration().agent);
+          queue_->Configure(engine_->configuration().agent);
           remote_->Configure(engine_->configuration().agent.config.remote());
           host_->SetCommandsMax(engine_->configuration().agent.max_children);
           WarnOfUsers();
@@ -593,6 +695,7 @@ class Daemon {
     if (!ready_->trouble().empty()) info.add_warnings(ready_->trouble());
     if (!remote_->trouble().empty()) info.add_warnings(remote_->trouble());
     for (const std::string& fault : overrides_->faults()) info.add_warnings(fault);
+    for (const std::string& warning : queue_->warnings()) info.add_warnings(warning);
     if (absl::Status status = group_->coordinator().Health(); !status.ok()) {
       info.add_warnings(absl::StrCat("group: ", status.message()));
     }
@@ -616,21 +719,33 @@ class Daemon {
     LogInfo(absl::StrCat("stopping: ", why));
     sd_notify(0, "STOPPING=1");
     ready_->Drain();
-    engine_->Stop([this] { group_->coordinator().Leave([this] { loop_.Stop(); }); });
+    engine_->Stop([this] {
+      queue_->Stop([this] { group_->coordinator().Leave([this] { loop_.Stop(); }); });
+    });
   }
 
   void TearDown() {
-    engine_->AppendAgentEvent(2, v1::Information, "salved stopped");
+    if (set_execution_ == nullptr) {
+      engine_->AppendAgentEvent(2, v1::Information, "salved stopped");
+    }
     remote_.reset();
     servers_.clear();
     overrides_.reset();
     pause_files_.reset();
     conditions_.reset();
     ready_.reset();
+    if (queue_ != nullptr) queue_->SetEngine(nullptr);
+    if (set_execution_ != nullptr) {
+      const absl::Status closed = set_execution_->Close();
+      if (!closed.ok()) LogError(closed.message());
+      set_execution_.reset();
+    }
     engine_.reset();
     components_.reset();
     evidence_worker_.reset();
     notifier_.reset();
+    if (queue_ != nullptr) queue_->Close();
+    queue_.reset();
     transport_.reset();
     gate_.reset();
     group_.reset();
@@ -664,7 +779,9 @@ class Daemon {
   std::unique_ptr<Components> components_;
   std::unique_ptr<ReadyServer> ready_;
   std::unique_ptr<Transport> transport_;
-  std::unique_ptr<Notifier> notifier_;
+  std::unique_ptr<DurableQueue> queue_;
+  std::unique_ptr<QueueNotifier> notifier_;
+  std::unique_ptr<SetExecution> set_execution_;  // In place of the queue.
   std::unique_ptr<ThreadWorker> evidence_worker_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Overrides> overrides_;

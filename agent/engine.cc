@@ -88,7 +88,10 @@ absl::Status Engine::TakeUp(Configuration configuration) {
       const std::string name = FullName(definition);
       probes.emplace(name, definition);
       const auto old = probes_.find(name);
-      if (!definition.enabled || (old != probes_.end() && Same(old->second, definition))) continue;
+      if (!definition.enabled || parts_.by_hand_only ||
+          (old != probes_.end() && Same(old->second, definition))) {
+        continue;
+      }
       ASSIGN_OR_RETURN(new_probes[name], parts_.new_probe(definition.config));
     }
     for (const MonitorDefinition& definition : set.monitors) {
@@ -155,18 +158,7 @@ absl::Status Engine::TakeUp(Configuration configuration) {
     }
     const auto old = monitors.find(name);
     if (old != monitors.end() && old->second == item) continue;
-    monitors::MonitorRecord record;
-    if (record.ParseFromString(parts_.state.Get("monitor/" + name))) {
-      item->monitor->Restore(now, record, parts_.boot_id);
-      item->incident_id = item->monitor->Status(now).incident_id;
-    }
-    responders::ChainRecord chain;
-    if (chain.ParseFromString(parts_.state.Get("chain/" + name))) {
-      item->chain.Restore(chain, parts_.boot_id, /*acting=*/first);
-    }
-    if (!item->aside_record.ParseFromString(parts_.state.Get("aside/" + name))) {
-      item->aside_record.Clear();
-    }
+    if (!parts_.by_hand_only) RestoreItem(*item, first);
     for (ResponderItem& responder : item->responders) {
       responder.action->Watch([this, weak = std::weak_ptr<MonitorItem>(item)] {
         if (MonitorPtr watched = weak.lock(); watched && !watched->retired) Consider(watched);
@@ -185,6 +177,10 @@ absl::Status Engine::TakeUp(Configuration configuration) {
         resource.suppressed.push_back(item);
       }
     }
+  }
+  if (parts_.by_hand_only) {
+    probes_ = std::move(probes);
+    return absl::OkStatus();
   }
   if (first) ResumeSettles();
   for (const auto& [name, old] : probes_) {
@@ -221,6 +217,23 @@ absl::Status Engine::TakeUp(Configuration configuration) {
   // Their inputs may be others now, and nothing else need tell them.
   for (const std::string& name : combinations_.all()) LookAtInputs(name);
   return absl::OkStatus();
+}
+
+// What state.db kept of it.
+void Engine::RestoreItem(MonitorItem& item, bool first) {
+  const Instant now = parts_.loop.Now();
+  monitors::MonitorRecord record;
+  if (record.ParseFromString(parts_.state.Get("monitor/" + item.full_name))) {
+    item.monitor->Restore(now, record, parts_.boot_id);
+    item.incident_id = item.monitor->Status(now).incident_id;
+  }
+  responders::ChainRecord chain;
+  if (chain.ParseFromString(parts_.state.Get("chain/" + item.full_name))) {
+    item.chain.Restore(chain, parts_.boot_id, /*acting=*/first);
+  }
+  if (!item.aside_record.ParseFromString(parts_.state.Get("aside/" + item.full_name))) {
+    item.aside_record.Clear();
+  }
 }
 
 void Engine::LimitsChanged() {
@@ -300,7 +313,8 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
     item->chain.FollowIncident(transition.incident_id);
     FollowIncident(*item, transition);
     if (transition.reopened && transition.times_reopened == kReopeningsBeforeEscalation) {
-      Escalate(item, absl::StrCat(item->full_name, " keeps coming back"),
+      Escalate(item, absl::StrCat("returns/", transition.times_reopened),
+               absl::StrCat(item->full_name, " keeps coming back"),
                absl::StrCat("the incident was reopened ", transition.times_reopened, " times"));
     }
     if (transition.closed) {
@@ -324,7 +338,7 @@ void Engine::OnTransitions(const MonitorPtr& item, const Monitor::Transitions& t
 }
 
 void Engine::Consider(const MonitorPtr& item) {
-  if (stopping_ || item->retired) return;
+  if (stopping_ || parts_.by_hand_only || item->retired) return;
   const Instant now = parts_.loop.Now();
   const Monitor::Transitions due = item->monitor->Tick(now, parts_.loop.clock().WallNow());
   OnTransitions(item, due);

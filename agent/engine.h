@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,14 @@ struct EngineParts {
   std::string version;           // Of the agent.
   KindChecks checks = {};        // What overrides must pass.
   Notifier* notifier = nullptr;  // Where escalations go beside the journal; may be none.
+  // Puts a deferred action into the queue; `done` gets the MID when it is on disk. The request
+  // names a responder in full, or the action; `resource` is the one that it works on. Null: none.
+  std::function<void(const v1::RunActionRequest& request, const std::string& resource,
+                     std::function<void(absl::StatusOr<std::string>)> done)>
+      defer = nullptr;
+  // Only what a person asks for, or deferred, is done: nothing is looked at, no responder acts by
+  // itself, and what is kept of the monitors stays as it is (`salved --recover-set`).
+  bool by_hand_only = false;
 };
 
 // The overrides that are known; those that have ended hold no more.
@@ -96,17 +105,23 @@ class Engine {
   OverridePreview PreviewLast(const OverrideSet& then) const;
 
   // Takes up what an earlier life of the agent left in progress: an effect that still runs is
-  // awaited until its deadline, the others are closed as crashed. Once, before Apply.
-  void Reconcile();
+  // awaited until its deadline, the others are closed as crashed. Once, before Apply. The attempts
+  // in `held` stay in progress: they wait in a crash set for a person (queue/crash_set.h).
+  void Reconcile(const std::set<std::string>& held = {});
 
   // No new action starts from now on; calls `done` when the running ones have ended, at most
   // after the configuration's stop_timeout.
   void Stop(std::function<void()> done);
 
   // Runs an action for a person: a responder's ("NAME" or "SET/NAME"), or ACTION on RESOURCE; a dry
-  // run only says what would be done, and whether the run would be allowed.
-  // Errors (through `done`): kNotFound with the nearest names, kInvalidArgument.
+  // run only says what would be done, and whether the run would be allowed. With `defer` it is put
+  // into the durable queue, and the answer has its MID. Errors (through `done`): kNotFound with the
+  // nearest names, kInvalidArgument; of `defer` also kUnavailable, kResourceExhausted and
+  // kFailedPrecondition: the queue does not take it.
   void RunManually(const v1::RunActionRequest& request,
+                   std::function<void(absl::StatusOr<v1::RunActionResponse>)> done);
+  // The same of one whose turn it is in the queue; the attempt's requester is `requester`.
+  void RunDeferred(const v1::RunActionRequest& request, const std::string& requester,
                    std::function<void(absl::StatusOr<v1::RunActionResponse>)> done);
 
   // One look now. Errors (through `done`): kNotFound with the nearest names.
@@ -176,6 +191,7 @@ class Engine {
 
   // Configuring.
   absl::Status TakeUp(Configuration configuration);
+  void RestoreItem(MonitorItem& item, bool first);
   AppliedOverrides ApplyTo(const std::vector<HealthSetDefinition>& base, const std::string& version,
                            const OverrideSet& set) const;
   AppliedOverrides ApplyToSetOf(const Override& about, const OverrideSet& set) const;
@@ -237,7 +253,9 @@ class Engine {
   bool SettleOutlived(const std::string& attempt_id, const std::string& key);
   void OnSettled(const MonitorPtr& item, size_t index, const std::string& key);
   void Judge(const MonitorPtr& item, size_t index, const std::string& key);
-  void Escalate(const MonitorPtr& item, std::string subject, std::string message);
+  // `occasion`: one of an incident; what is told twice of the same one is told once.
+  void Escalate(const MonitorPtr& item, const std::string& occasion, std::string subject,
+                std::string message);
   std::optional<std::string> WhyNotNow(const MonitorItem& item, size_t index) const;
   Readiness ReadinessOf(const MonitorItem& item, size_t index) const;
   ActionRequest RequestOf(const MonitorItem& item, size_t index) const;
@@ -250,6 +268,7 @@ class Engine {
   // Runs those whose turn it is; returns when the next one's comes by itself.
   Instant ConsiderAsides(const MonitorPtr& item);
   bool WaitsForEvidence(const MonitorItem& item, size_t index) const;
+  std::string KeyOfAside(const MonitorItem& item, const AsideItem& aside) const;
   void RunAside(const MonitorPtr& item, size_t index);
   void OnAsideEnded(const MonitorPtr& item, size_t index, ActionResult result);
   void RespondAside(const MonitorItem& item, AsideItem& aside, int recovery_result,
@@ -275,6 +294,8 @@ class Engine {
   void RunUnthrottledManually(const std::shared_ptr<ManualRun>& run);
 
   // For a person.
+  void FindAndAsk(const v1::RunActionRequest& request, const std::shared_ptr<ManualRun>& run);
+  void Defer(const std::shared_ptr<ManualRun>& run);
   void AskManually(const std::shared_ptr<ManualRun>& run);
   void DryRun(const std::shared_ptr<ManualRun>& run);
   void FillVerdict(const ActionRequest& request, const GateAnswer& answer,

@@ -236,7 +236,10 @@ void Engine::Judge(const MonitorPtr& item, size_t index, const std::string& key)
     Respond(item, index, 1,
             absl::StrCat("held back: ", item->chain.ineffective(index),
                          " attempts in this incident did not help"));
-    Escalate(item, absl::StrCat(item->full_name, " needs a person"),
+    Escalate(item,
+             absl::StrCat("person/", item->responders[index].definition.name, "/",
+                          item->chain.ineffective(index)),
+             absl::StrCat(item->full_name, " needs a person"),
              absl::StrCat(item->responders[index].definition.name, " ran ",
                           item->chain.ineffective(index), " times and the monitor is still ",
                           config::HealthState_Name(item->monitor->Status(now).state)));

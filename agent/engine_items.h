@@ -96,6 +96,7 @@ struct Engine::ManualRun {
   std::string reason;
   bool dry_run = false;
   bool asked = false;
+  std::optional<v1::RunActionRequest> defer;  // It goes into the queue, as asked for.
 
   Action& action() const { return own ? *own : *item->responders[index].action; }
 };

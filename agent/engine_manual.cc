@@ -3,6 +3,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "agent/engine_items.h"
 #include "agent/engine_protos.h"
@@ -41,8 +42,25 @@ void Engine::RunManually(const v1::RunActionRequest& request,
                          std::function<void(absl::StatusOr<v1::RunActionResponse>)> done) {
   auto run = std::make_shared<ManualRun>();
   run->done = std::move(done);
-  run->reason = request.reason();
   run->dry_run = request.dry_run();
+  if (request.defer() && !request.dry_run()) run->defer = request;
+  run->request.requester =
+      absl::StrCat("operator:", request.user().empty() ? "unknown" : request.user());
+  FindAndAsk(request, run);
+}
+
+void Engine::RunDeferred(const v1::RunActionRequest& request, const std::string& requester,
+                         std::function<void(absl::StatusOr<v1::RunActionResponse>)> done) {
+  auto run = std::make_shared<ManualRun>();
+  run->done = std::move(done);
+  run->request.requester = requester;
+  FindAndAsk(request, run);
+}
+
+void Engine::FindAndAsk(const v1::RunActionRequest& request,
+                        const std::shared_ptr<ManualRun>& run) {
+  run->reason = request.reason();
+  const std::string requester = run->request.requester;
   if (!request.responder().empty()) {
     if (run->dry_run) {
       if (const AsideItem* aside = FindAside(request.responder())) {
@@ -71,11 +89,16 @@ void Engine::RunManually(const v1::RunActionRequest& request,
     run->own = *std::move(made);
     run->request.action = *action;
   }
-  run->request.requester =
-      absl::StrCat("operator:", request.user().empty() ? "unknown" : request.user());
-  if (!run->dry_run) {
+  run->request.requester = requester;
+  if (run->defer.has_value() && !run->action().is_throttled()) {
+    return run->done(absl::InvalidArgumentError(
+        absl::StrCat("'", request.responder(), "' passes no throttle: there is nothing that it ",
+                     "could wait for; run it without --defer")));
+  }
+  if (!run->dry_run && absl::StartsWith(requester, "operator:")) {
     AppendAgentEvent(10, v1::Information,
-                     absl::StrCat("action run ", run->action().id(), " ", run->action().resource(),
+                     absl::StrCat("action run ", run->defer.has_value() ? "--defer " : "",
+                                  run->action().id(), " ", run->action().resource(),
                                   request.reason().empty() ? "" : ": ", request.reason()),
                      0, request.user());
   }
@@ -91,9 +114,13 @@ void Engine::RunManually(const v1::RunActionRequest& request,
     AskManually(asked);
   };
   run->own->Watch(ask);
-  parts_.loop.CallAfter(kLookAgain, [alive = alive_, ask, run] {
+  parts_.loop.CallAfter(kLookAgain, [this, alive = alive_, ask, run] {
     ask();
     if (!*alive || std::exchange(run->asked, true)) return;
+    if (run->defer.has_value()) {  // Its turn comes when systemd answers.
+      run->request.resource = run->own->resource();
+      return Defer(run);
+    }
     v1::RunActionResponse response;
     if (run->dry_run) response.set_plan(run->own->Plan());
     response.set_refused_because(run->own->Check().reason);
@@ -108,6 +135,7 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
     run->request.timeout = std::max(run->request.timeout, run->own->Needs());
   }
   if (run->dry_run) return DryRun(run);
+  if (run->defer.has_value()) return Defer(run);
   const std::string key = KeyOf(run->action());
   const ActionTraits traits = TraitsOf(run->action());
   run->request.still_wanted = [this, traits]() -> std::optional<std::string> {
@@ -144,6 +172,26 @@ void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {
     Vacate(key);
     run->done(std::move(response));
   });
+}
+
+void Engine::Defer(const std::shared_ptr<ManualRun>& run) {
+  if (!parts_.defer) return run->done(absl::UnavailableError("this agent has no queue"));
+  v1::RunActionRequest request = *run->defer;
+  // In full: another of that name may come to be.
+  if (run->item != nullptr) {
+    request.set_responder(FullName(run->item->responders[run->index].definition));
+  } else {
+    request.set_action(std::string(ActionName(run->request.action)));
+  }
+  parts_.defer(request, run->request.resource,
+               [alive = alive_, run](absl::StatusOr<std::string> mid) {
+                 if (!*alive) return;
+                 if (!mid.ok()) return run->done(mid.status());
+                 v1::RunActionResponse response;
+                 response.set_allowed(true);
+                 response.set_mid(*std::move(mid));
+                 run->done(std::move(response));
+               });
 }
 
 void Engine::StartManually(const std::shared_ptr<ManualRun>& run, const std::string& key,

@@ -102,10 +102,27 @@ bool Engine::WaitsForEvidence(const MonitorItem& item, size_t index) const {
          });
 }
 
+// The same for the same occasion, also when the agent died and asks again.
+std::string Engine::KeyOfAside(const MonitorItem& item, const AsideItem& aside) const {
+  const MonitorStatus status = item.monitor->Status(parts_.loop.Now());
+  std::string key = absl::StrCat(status.incident_id.empty() ? item.full_name : status.incident_id,
+                                 "/", FullName(aside.definition));
+  // Not to be able to look is told each time.
+  if (aside.definition.on == config::UNAVAILABLE) {
+    absl::StrAppend(&key, "/", absl::ToUnixSeconds(status.since));
+  }
+  return key;
+}
+
 void Engine::RunAside(const MonitorPtr& item, size_t index) {
   AsideItem& aside = item->asides[index];
-  item->aside_record.add_done(aside.definition.name);
-  Save(*item);
+  const auto mark_done = [&] {
+    item->aside_record.add_done(aside.definition.name);
+    Save(*item);
+  };
+  // A notice is kept before it is marked: killed in between, it is asked for again under its key.
+  const bool is_told = aside.action->is_notification() && !aside.definition.observe;
+  if (!is_told) mark_done();
   if (aside.definition.observe) {
     RespondAside(*item, aside, 1, absl::StrCat("OBSERVE: would act: ", aside.action->Plan()));
     return;
@@ -115,12 +132,15 @@ void Engine::RunAside(const MonitorPtr& item, size_t index) {
   const bool is_limited = !aside.definition.config.timeout().empty();
   const Instant deadline =
       parts_.loop.Now() + (is_limited ? aside.definition.timeout : kCollectTimeout);
-  aside.action->About(NoticeOf(*item));
+  Notice notice = NoticeOf(*item);
+  notice.key = KeyOfAside(*item, aside);
+  aside.action->About(std::move(notice));
   aside.action->Run(
       deadline, [](std::string, absl::AnyInvocable<void(absl::Status)> then) { then({}); },
       [this, alive = alive_, item, index](ActionResult result) {
         if (*alive) OnAsideEnded(item, index, std::move(result));
       });
+  if (is_told) mark_done();
 }
 
 void Engine::OnAsideEnded(const MonitorPtr& item, size_t index, ActionResult result) {
@@ -202,11 +222,13 @@ void Engine::Tell(Notice notice) {
   Save(*found->second);
 }
 
-void Engine::Escalate(const MonitorPtr& item, std::string subject, std::string message) {
+void Engine::Escalate(const MonitorPtr& item, const std::string& occasion, std::string subject,
+                      std::string message) {
   if (guards_.IsInMaintenance(item->monitor->definition().health_set)) return;
   Notice notice = NoticeOf(*item);
   notice.subject = std::move(subject);
   notice.message = std::move(message);
+  if (!notice.incident_id.empty()) notice.key = absl::StrCat(notice.incident_id, "/", occasion);
   Tell(std::move(notice));
 }
 
@@ -224,8 +246,9 @@ void Engine::TellHealthyAgain(MonitorItem& item, const Transition& transition) {
       absl::FormatDuration(item.monitor->definition().reopen_within),
       ", then it is the same incident, which is not told anew before its third return.");
   notice.to.assign(record.told().begin(), record.told().end());
-  record.clear_told();
+  notice.key = absl::StrCat(transition.incident_id, "/healthy/", transition.times_reopened);
   parts_.notifier->Send(notice);
+  record.clear_told();
 }
 
 void Engine::RespondAside(const MonitorItem& item, AsideItem& aside, int recovery_result,

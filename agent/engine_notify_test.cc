@@ -222,6 +222,39 @@ TEST_F(EngineNotifyTest, ARestartOfTheAgentTellsNothingTwiceAndForgetsNothing) {
   EXPECT_EQ(Told("mail").back(), "Web/Down is healthy again");
 }
 
+TEST_F(EngineNotifyTest, KilledBetweenTheDecisionAndItsAcceptanceAnEscalationIsToldByTheNextLife) {
+  world_.queue_answers = false;
+  Configure(Web(Responder("Call", "escalate {}")));
+  Break();
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(world_.Count(v1::Monitoring, 4), 1);
+  EXPECT_TRUE(world_.transport.attempts.empty());
+  world_.queue_answers = true;
+  world_.KillAgent();
+  Configure(Web(Responder("Call", "escalate {}")));
+  world_.RunFor(absl::Minutes(1));
+  world_.KillAgent();
+  Configure(Web(Responder("Call", "escalate {}")));
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(Told("mail"), Texts{"Web/Down is UNHEALTHY"});
+  EXPECT_EQ(Told("hook"), Texts{"Web/Down is UNHEALTHY"});
+}
+
+TEST_F(EngineNotifyTest, KilledBetweenTheEndAndItsAcceptanceHealthyAgainIsToldByTheNextLife) {
+  Configure(Web(Responder("Call", "escalate { to: 'mail' }")));
+  Break();
+  world_.RunFor(absl::Minutes(1));
+  world_.queue_answers = false;
+  Heal();
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(Told("mail").size(), 1u);
+  world_.queue_answers = true;
+  world_.KillAgent();
+  Configure(Web(Responder("Call", "escalate { to: 'mail' }")));
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(Told("mail"), (Texts{"Web/Down is UNHEALTHY", "Web/Down is healthy again"}));
+}
+
 TEST_F(EngineNotifyTest, NotificationsDoNotWaitForTheBootGrace) {
   SimulatedWorld fresh(Instant::FromNanosSinceBoot(1));
   ASSERT_TRUE(

@@ -31,9 +31,11 @@ uint64_t NumberIn(absl::string_view effect, absl::string_view name) {
 
 }  // namespace
 
-void Engine::Reconcile() {
+void Engine::Reconcile(const std::set<std::string>& held) {
   std::vector<Attempt> left;
-  for (const Attempt* attempt : parts_.ledger.Unfinished()) left.push_back(*attempt);
+  for (const Attempt* attempt : parts_.ledger.Unfinished()) {
+    if (!held.contains(attempt->id)) left.push_back(*attempt);
+  }
   for (const Attempt& attempt : left) ReconcileAttempt(attempt);
 }
 

@@ -173,7 +173,7 @@ void Engine::AppendAgentEvent(int event_id, v1::Level level, std::string message
 }
 
 void Engine::Save(const MonitorItem& item) {
-  if (item.retired) return;
+  if (item.retired || parts_.by_hand_only) return;
   parts_.state.Put("monitor/" + item.full_name,
                    item.monitor->Save(parts_.loop.Now(), parts_.boot_id).SerializeAsString());
   parts_.state.Put("chain/" + item.full_name, item.chain.Save(parts_.boot_id).SerializeAsString());

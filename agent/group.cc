@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "queue/etcd_acceptors.h"
 #include "throttling/etcd_coordinator.h"
 #include "throttling/etcd_shared_text.h"
 #include "throttling/grpc_etcd_client.h"
@@ -20,6 +21,8 @@ absl::StatusOr<std::unique_ptr<Group>> Group::Join(const AgentDefinition& agent,
   auto group = std::make_unique<Group>();
   if (!agent.config.coordinator().has_etcd()) {
     group->coordinator_ = NewLocalCoordinator(parts.loop, parts.ledger);
+    group->acceptors_ = std::make_unique<ListAcceptors>(agent.server, nullptr);
+    group->Configure(agent);
     return group;
   }
   const config::EtcdCoordinator& config = agent.config.coordinator().etcd();
@@ -43,10 +46,16 @@ absl::StatusOr<std::unique_ptr<Group>> Group::Join(const AgentDefinition& agent,
   group->overrides_ = NewEtcdSharedText(options.prefix + "/overrides", parts.loop, *group->etcd_);
   group->pause_ = NewEtcdSharedText(
       absl::StrCat(options.prefix, "/groups/", agent.group, "/paused"), parts.loop, *group->etcd_);
+  group->acceptors_ = std::make_unique<ListAcceptors>(
+      agent.server,
+      NewEtcdAcceptors({options.prefix, agent.group, agent.server}, parts.loop, *group->etcd_));
+  group->Configure(agent);
   group->coordinator_ =
       NewEtcdCoordinator(std::move(options), parts.loop, *group->etcd_, parts.ledger, parts.random);
   return group;
 }
+
+void Group::Configure(const AgentDefinition& agent) { acceptors_->Configure(agent.config.queue()); }
 
 bool IsSameGroup(const AgentDefinition& a, const AgentDefinition& b) {
   return a.server == b.server && a.group == b.group &&

@@ -1,5 +1,6 @@
-// Group: this server's part in its group, as salve.textproto has it: the coordinator and, where
-// servers share one, the texts of the global overrides and of the kill switch.
+// Group: this server's part in its group, as salve.textproto has it: the coordinator, the servers
+// that accept messages for others and, where servers share a coordinator, the texts of the global
+// overrides and of the kill switch.
 #ifndef SALVE_AGENT_GROUP_H_
 #define SALVE_AGENT_GROUP_H_
 
@@ -12,6 +13,8 @@
 #include "base/ids.h"
 #include "config/definition.h"
 #include "probes/http_client.h"
+#include "queue/acceptors.h"
+#include "queue/list_acceptors.h"
 #include "throttling/coordinator.h"
 #include "throttling/etcd_client.h"
 #include "throttling/ledger.h"
@@ -37,7 +40,12 @@ class Group {
   static absl::StatusOr<std::unique_ptr<Group>> Join(const AgentDefinition& agent,
                                                      GroupParts parts);
 
+  // Takes up a reloaded configuration of the same group: the list of acceptors.
+  void Configure(const AgentDefinition& agent);
+
   Coordinator& coordinator() { return *coordinator_; }
+  // Of queue.acceptor; without any, those in etcd, where there is one.
+  Acceptors& acceptors() { return *acceptors_; }
   // Null: no shared coordinator.
   SharedText* overrides() { return overrides_.get(); }
   SharedText* pause() { return pause_.get(); }  // The kill switch.
@@ -45,6 +53,7 @@ class Group {
  private:
   std::unique_ptr<EtcdClient> etcd_;
   std::unique_ptr<Coordinator> coordinator_;
+  std::unique_ptr<ListAcceptors> acceptors_;
   std::unique_ptr<SharedText> overrides_;
   std::unique_ptr<SharedText> pause_;
 };

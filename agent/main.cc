@@ -1,4 +1,7 @@
 #include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "agent/configuration.h"
@@ -14,6 +17,16 @@ int main(int argc, char** argv) {
   app.add_option("--state-dir", options.state_dir, "State folder")->capture_default_str();
   app.add_option("--socket", options.socket,
                  "Serve this one Unix socket (mode 0600) instead of the two in /run/salve");
+  salve::SetRunOptions recover;
+  std::vector<std::string> types;
+  CLI::Option* set = app.add_option("--recover-set", recover.dir,
+                                    "Work on this crash set and exit: for salvectl recover");
+  app.add_flag("--execute", recover.execute, "With --recover-set: what was pending")->needs(set);
+  app.add_option("--types", types, "With --execute: only these")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"AF", "AR", "UP"}))
+      ->needs(set);
+  app.add_flag("--recover", recover.recover, "With --recover-set: what was in flight")->needs(set);
   app.add_flag("--check", check, "Check the configuration and exit: 0 good, 2 refused");
   app.add_flag("--accept-ledger-loss", options.accept_ledger_loss,
                "Set a lost or damaged ledger aside and begin a new one (docs/THROTTLING.md)");
@@ -34,5 +47,9 @@ int main(int argc, char** argv) {
     std::cerr << checked.message() << "\n";
     return 2;
   }
+  for (const std::string& name : types) {
+    salve::queue::Type_Parse(name, &recover.types.emplace_back());
+  }
+  if (!recover.dir.empty()) options.recover_set = std::move(recover);
   return salve::RunDaemon(options);
 }

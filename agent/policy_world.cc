@@ -26,7 +26,6 @@
 #include "base/status_macros.h"
 #include "base/unit_name.h"
 #include "base/worker.h"
-#include "responders/escalation/fake_transport.h"
 #include "responders/escalation/notifier.h"
 #include "throttling/coordinator.h"
 #include "throttling/gate.h"
@@ -97,17 +96,52 @@ std::set<std::string> UnitsOf(const Configuration& configuration) {
   return units;
 }
 
+// Letters always arrive, and at once.
+class ArrivingNotifier final : public Notifier {
+ public:
+  explicit ArrivingNotifier(EventLog& events) : events_(events) {}
+  void Configure(const AgentDefinition& agent) override {
+    destinations_.clear();
+    for (const config::Destination& destination : agent.config.destination()) {
+      destinations_.push_back(destination.name());
+    }
+  }
+  std::vector<std::string> Send(const Notice& notice) override {
+    std::vector<std::string> names;
+    for (const std::string& name : destinations_) {
+      if (!notice.to.empty() && std::count(notice.to.begin(), notice.to.end(), name) == 0) continue;
+      names.push_back(name);
+      v1::Event event;
+      event.set_channel(v1::Monitoring);
+      event.set_event_id(5);
+      event.set_level(v1::Information);
+      event.set_incident_id(notice.incident_id);
+      event.set_health_set(notice.health_set);
+      event.set_name(notice.monitor);
+      event.mutable_monitoring()->set_health_set(notice.health_set);
+      event.mutable_monitoring()->set_monitor(notice.monitor);
+      event.mutable_monitoring()->set_subject(notice.subject);
+      event.mutable_monitoring()->set_destination(name);
+      event.mutable_monitoring()->set_attempt(1);
+      events_.Append(std::move(event));
+    }
+    return names;
+  }
+
+ private:
+  EventLog& events_;
+  std::vector<std::string> destinations_;
+};
+
 struct PolicyWorld::Server {
   Server(absl::Time wall, absl::Duration uptime, const std::string& dir)
       : loop(SimulatedClock(wall, Instant::FromNanosSinceBoot(absl::ToInt64Nanoseconds(uptime)))),
         host(loop, dir + "/proc"),
-        services(loop),
-        transport(loop) {}
+        services(loop) {}
 
   SimulatedLoop loop;
   FakeHost host;
   FakeServiceManager services;
-  FakeTransport transport;
   InlineWorker worker;
 };
 
@@ -188,15 +222,7 @@ absl::Status PolicyWorld::StartAgent() {
         raw->engine->AppendAgentEvent(17, news.is_trouble ? v1::Error : v1::Information,
                                       news.message, 0, news.who);
       }});
-  agent->notifier = std::make_unique<Notifier>(Notifier::Parts{
-      .loop = server.loop,
-      .transport = server.transport,
-      .events = record_,
-      .random = agent->random,
-      .keep = [raw](const std::string& key,
-                    std::string bytes) { raw->state->Put(key, std::move(bytes)); },
-  });
-  agent->notifier->Restore(agent->state->entries());
+  agent->notifier = std::make_unique<ArrivingNotifier>(record_);
   agent->engine = std::make_unique<Engine>(EngineParts{
       .loop = server.loop,
       .host = server.host,

@@ -8,23 +8,18 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/certificate_files.h"
 #include "base/mutex.h"
 
 namespace salve {
 
-struct CertificatePaths {
-  std::string certificate;  // The chain.
-  std::string key;
-  std::string client_ca;
-  friend bool operator==(const CertificatePaths&, const CertificatePaths&) = default;
-};
-
 class RemoteCertificates {
  public:
-  explicit RemoteCertificates(CertificatePaths paths) : paths_(std::move(paths)) {}
+  explicit RemoteCertificates(CertificateFiles files) : files_(std::move(files)) {}
 
   // Reads the files if they have changed, and takes what they hold: true. False: nothing new. What
   // can't be used changes nothing: the old set goes on, and as long as the files stay so each
@@ -43,21 +38,12 @@ class RemoteCertificates {
       void* self, grpc_ssl_server_certificate_config** config);
 
  private:
-  struct Set {
-    std::string certificate;
-    std::string key;
-    std::string client_ca;
-    absl::Time valid_until;
-  };
-  absl::StatusOr<Set> Read(absl::Time now) const;
-  std::string StateOfFiles() const;
-
-  const CertificatePaths paths_;
+  const CertificateFiles files_;
   mutable Mutex mu_;
-  std::string seen_ ABSL_GUARDED_BY(mu_);     // StateOfFiles that `status_` is about.
+  std::string seen_ ABSL_GUARDED_BY(mu_);     // The StateOf that `status_` is about.
   std::string pending_ ABSL_GUARDED_BY(mu_);  // One that could not be used once.
   absl::Status status_ ABSL_GUARDED_BY(mu_);
-  std::optional<Set> set_ ABSL_GUARDED_BY(mu_);
+  std::optional<CertificateSet> set_ ABSL_GUARDED_BY(mu_);
   uint64_t generation_ ABSL_GUARDED_BY(mu_) = 0;  // Of set_.
   uint64_t given_ ABSL_GUARDED_BY(mu_) = 0;       // The generation that gRPC has.
 };

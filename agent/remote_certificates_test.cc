@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "agent/test_certificates.h"
+#include "base/test_certificates.h"
 #include "gtest/gtest.h"
 
 namespace salve {
@@ -22,7 +22,7 @@ class RemoteCertificatesTest : public testing::Test {
 
   const absl::Time now_ = absl::Now();
   TestAuthority authority_;
-  CertificatePaths paths_;
+  CertificateFiles paths_;
 };
 
 TEST_F(RemoteCertificatesTest, TakesFilesOnceUntilTheyChange) {
@@ -67,19 +67,19 @@ TEST_F(RemoteCertificatesTest, ARenewalOfOneFileAfterTheOtherIsNoFault) {
 }
 
 TEST_F(RemoteCertificatesTest, SaysWhichFileCannotBeUsed) {
-  RemoteCertificates missing({"/nonexistent/a", paths_.key, paths_.client_ca});
+  RemoteCertificates missing({"/nonexistent/a", paths_.key, paths_.ca});
   EXPECT_EQ(Refused(missing).code(), absl::StatusCode::kNotFound);
 
   RemoteCertificates no_ca({paths_.certificate, paths_.key, paths_.key});
   EXPECT_EQ(Refused(no_ca), absl::InvalidArgumentError(paths_.key + ": holds no PEM certificate"));
 
-  RemoteCertificates no_key({paths_.certificate, paths_.certificate, paths_.client_ca});
+  RemoteCertificates no_key({paths_.certificate, paths_.certificate, paths_.ca});
   EXPECT_EQ(Refused(no_key),
             absl::InvalidArgumentError(paths_.certificate +
                                        ": holds no PEM key, or one with a passphrase"));
 
   const TestAuthority::Files other = authority_.Issue("other", {.common_name = "other"});
-  RemoteCertificates no_pair({paths_.certificate, other.key, paths_.client_ca});
+  RemoteCertificates no_pair({paths_.certificate, other.key, paths_.ca});
   EXPECT_EQ(Refused(no_pair),
             absl::InvalidArgumentError(other.key + ": is not the key of " + paths_.certificate));
 }

@@ -15,6 +15,7 @@
 
 #include "agent/api_server.h"
 #include "agent/components.h"
+#include "agent/durable_queue.h"
 #include "agent/engine.h"
 #include "agent/overrides.h"
 #include "agent/state_store.h"
@@ -26,6 +27,9 @@
 #include "channels/event_query.h"
 #include "channels/event_store.h"
 #include "config/loader.h"
+#include "probes/resolver.h"
+#include "queue/fake_acceptors.h"
+#include "responders/escalation/fake_transport.h"
 #include "throttling/gate.h"
 #include "throttling/ledger.h"
 #include "throttling/local_coordinator.h"
@@ -52,6 +56,8 @@ class ServedWorld {
     options.host_name = "test-1";
     Configuration configuration = LoadConfiguration(dir_, options).value();
     CHECK(engine_->Apply(std::move(configuration)).ok());
+    queue_->SetEngine(engine_.get());
+    queue_->Configure(engine_->configuration().agent);
     server_ = ApiServer::Start({.path = socket(), .role = role}, Parts()).value();
     thread_ = std::thread([this] { loop_.Run(); });
   }
@@ -59,6 +65,7 @@ class ServedWorld {
     StopServer();
     StopLoop();
     overrides_.reset();
+    queue_.reset();
     engine_.reset();
     components_.reset();
     gate_.reset();
@@ -99,7 +106,9 @@ class ServedWorld {
                 [](std::string who, std::function<void(absl::Status)> done) {
                   done(absl::FailedPreconditionError(who));  // So that a test sees the name.
                 },
-            .info = [](v1::GetInfoResponse& info) { info.set_version("test"); }};
+            .info = [](v1::GetInfoResponse& info) { info.set_version("test"); },
+            .queue = queue_->dispatcher(),
+            .queue_off = queue_->off()};
   }
 
   static Components::Config ComponentsOfTheTest() {
@@ -129,6 +138,21 @@ class ServedWorld {
                           engine_->AppendAgentEvent(17, v1::Information, news.message, 0, news.who);
                         }});
     components_->Configure(ComponentsOfTheTest());
+    queue_ = std::make_unique<DurableQueue>(DurableQueue::Parts{
+        .loop = loop_,
+        .events = *events_,
+        .ledger = *ledger_,
+        .resolver = resolver_,
+        .transport = transport_,
+        .acceptors = acceptors_,
+        .state_dir = dir_,
+        .boot_id = "boot-1",
+        .agent_version = "test",
+        .new_worker = [] { return std::make_unique<ThreadWorker>(); },
+    });
+    AgentDefinition agent;
+    agent.server = "test-1";
+    queue_->Open(agent);
     engine_ = std::make_unique<Engine>(EngineParts{
         .loop = loop_,
         .host = host_,
@@ -150,6 +174,11 @@ class ServedWorld {
                   config, ActionEnvironment{loop_, host_, services_, "test-1", components_.get()});
             },
         .version = "test",
+        .defer =
+            [this](const v1::RunActionRequest& request, const std::string& resource,
+                   std::function<void(absl::StatusOr<std::string>)> done) {
+              queue_->Defer(request, resource, std::move(done));
+            },
     });
     OverrideStoreOptions overrides;
     overrides.local_file = dir_ + "/overrides.xml";
@@ -165,6 +194,9 @@ class ServedWorld {
   UvLoop loop_;
   FakeHost host_{loop_};
   FakeServiceManager services_{loop_};
+  Resolver resolver_{loop_};
+  FakeTransport transport_{loop_};
+  FakeAcceptors acceptors_;
   ThreadWorker worker_;
   RandomSource random_ = SystemRandom();
   std::unique_ptr<StateStore> state_;
@@ -174,6 +206,7 @@ class ServedWorld {
   std::unique_ptr<Coordinator> coordinator_;
   std::unique_ptr<Gate> gate_;
   std::unique_ptr<Components> components_;
+  std::unique_ptr<DurableQueue> queue_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Overrides> overrides_;
   std::unique_ptr<ApiServer> server_;

@@ -1,5 +1,6 @@
 // SimulatedWorld: a whole engine on a simulated clock, with scripted looks, programs and units,
-// a real ledger and a real state.db in a folder of its own. For tests. One thread only.
+// a real ledger, a real state.db and a real queue in a folder of its own. For tests. One thread
+// only.
 #ifndef SALVE_AGENT_SIMULATED_WORLD_H_
 #define SALVE_AGENT_SIMULATED_WORLD_H_
 
@@ -15,7 +16,9 @@
 #include <vector>
 
 #include "agent/components.h"
+#include "agent/deferred_actions.h"
 #include "agent/engine.h"
+#include "agent/queue_notifier.h"
 #include "agent/state_store.h"
 #include "base/fake_host.h"
 #include "base/fake_service_manager.h"
@@ -23,8 +26,12 @@
 #include "base/worker.h"
 #include "channels/event_log.h"
 #include "config/loader.h"
+#include "queue/dispatcher.h"
+#include "queue/fake_acceptors.h"
+#include "queue/fake_deliverer.h"
+#include "queue/letter_deliverer.h"
+#include "queue/message_store.h"
 #include "responders/escalation/fake_transport.h"
-#include "responders/escalation/notifier.h"
 #include "throttling/fake_coordinator.h"
 #include "throttling/fake_shared_text.h"
 #include "throttling/gate.h"
@@ -72,12 +79,7 @@ class SimulatedWorld {
     Boot();
   }
   ~SimulatedWorld() {
-    engine.reset();
-    components.reset();
-    notifier.reset();
-    gate.reset();
-    ledger.reset();
-    state.reset();
+    EndAgent();
     std::filesystem::remove_all(dir_);
   }
 
@@ -94,6 +96,9 @@ class SimulatedWorld {
     absl::StatusOr<Configuration> configuration = LoadConfiguration(dir_, options);
     if (!configuration.ok()) return configuration.status();
     components->Configure(configuration->agent.config.component());
+    letters->Configure(configuration->agent);
+    queue->Configure(configuration->agent);
+    notifier->Configure(configuration->agent);
     return engine->Apply(*std::move(configuration));
   }
 
@@ -108,16 +113,11 @@ class SimulatedWorld {
   // The agent dies without a word, and a new one takes up the state. With another boot id it is
   // as after a reboot.
   void KillAgent(const std::string& boot_id = "boot-1") {
-    engine.reset();
-    components.reset();
-    notifier.reset();
-    gate.reset();
-    coordinator.reset();
-    ledger.reset();
-    state.reset();
+    EndAgent();
     boot_id_ = boot_id;
     Boot();
     engine->Reconcile();
+    at_start_ = false;
   }
 
   std::vector<v1::Event> Events(v1::Channel channel) const {
@@ -154,10 +154,58 @@ class SimulatedWorld {
   FakeSharedText group_pause{loop};                  // Used in a group only.
   std::unique_ptr<Gate> gate;
   std::unique_ptr<Components> components;
-  std::unique_ptr<Notifier> notifier;
+  std::unique_ptr<LetterDeliverer> letters;
+  std::unique_ptr<DeferredActions> actions;
+  std::unique_ptr<Dispatcher> queue;
+  bool queue_answers = true;  // Else notices are neither taken nor refused.
+  std::unique_ptr<QueueNotifier> notifier;
   std::unique_ptr<Engine> engine;
 
  private:
+  // Without a word: the queue stays dirty.
+  void EndAgent() {
+    engine.reset();
+    components.reset();
+    notifier.reset();
+    queue.reset();
+    actions.reset();
+    letters.reset();
+    gate.reset();
+    coordinator.reset();
+    ledger.reset();
+    state.reset();
+  }
+
+  void OpenQueue() {
+    StoreOptions options;
+    options.path = dir_ + "/queue.db";
+    options.server = "test-1";
+    options.now = loop.clock().WallNow();
+    absl::StatusOr<std::unique_ptr<MessageStore>> store = MessageStore::Open(options);
+    ASSERT_TRUE(store.ok()) << store.status();
+    letters = std::make_unique<LetterDeliverer>(loop, transport);
+    actions = std::make_unique<DeferredActions>(loop, *ledger);
+    queue = std::make_unique<Dispatcher>(Dispatcher::Parts{
+        .loop = loop,
+        .worker = worker,
+        .store = *std::move(store),
+        .events = events,
+        .server = "test-1",
+        .letters = *letters,
+        .forwards = others_,
+        .relays = others_,
+        .actions = *actions,
+        .acceptors = acceptors_,
+        .attempt_of = [this](const std::string& mid) { return KnownAttemptOf(*ledger, mid); },
+        .crashes_of =
+            [this](const queue::Deferred& deferred) {
+              return CrashesOf(*ledger, deferred, loop.clock().WallNow(), at_start_);
+            },
+    });
+    const absl::Status recovered = queue->Recover(config::Queue::REVALIDATE, "");
+    ASSERT_TRUE(recovered.ok()) << recovered;
+  }
+
   void Boot() {
     state = *StateStore::Open(dir_ + "/state.db", worker);
     LedgerOptions options;
@@ -178,13 +226,17 @@ class SimulatedWorld {
         ComponentsParts{loop, host, worker, *state, [this](const ComponentNews& news) {
                           engine->AppendAgentEvent(17, v1::Information, news.message, 0, news.who);
                         }});
-    notifier = std::make_unique<Notifier>(Notifier::Parts{
+    at_start_ = true;
+    OpenQueue();
+    notifier = std::make_unique<QueueNotifier>(QueueNotifier::Parts{
         .loop = loop,
-        .transport = transport,
-        .events = events,
-        .random = random_,
+        .accept =
+            [this](Submission submission, Dispatcher::Accepted done) {
+              if (queue_answers) queue->Accept(std::move(submission), std::move(done));
+            },
         .keep = [this](const std::string& key,
                        std::string bytes) { state->Put(key, std::move(bytes)); },
+        .say = [](bool, const std::string& message) { ADD_FAILURE() << message; },
     });
     notifier->Restore(state->entries());
     engine = std::make_unique<Engine>(EngineParts{
@@ -222,11 +274,22 @@ class SimulatedWorld {
         .version = "test",
         .checks = {.probe = nullptr, .monitor = CheckMonitor, .responder = CheckResponder},
         .notifier = notifier.get(),
+        .defer =
+            [this](const v1::RunActionRequest& request, const std::string& resource,
+                   std::function<void(absl::StatusOr<std::string>)> done) {
+              absl::StatusOr<Submission> submission = DeferredSubmission(request, resource);
+              if (!submission.ok()) return done(submission.status());
+              queue->Accept(*std::move(submission), std::move(done));
+            },
     });
+    actions->SetEngine(engine.get());
   }
 
   std::string dir_;
   std::string boot_id_ = "boot-1";
+  bool at_start_ = true;  // What is in progress in the ledger is an earlier life's.
+  FakeDeliverer others_{loop};
+  FakeAcceptors acceptors_;
   std::map<std::string, Observation> answers_;  // Its entries never move.
   uint64_t seed_ = 1;
   RandomSource random_ = [this] {

@@ -7,6 +7,7 @@
 #include "cli/phrases.h"
 #include "cli/verbs.h"
 #include "cli/when.h"
+#include "config/duration.h"
 
 namespace salve {
 namespace {
@@ -16,6 +17,9 @@ struct RunOptions {
   std::string resource;
   std::string reason;
   bool dry_run = false;
+  bool defer = false;
+  std::string expire;
+  int priority = 0;
 };
 
 std::string Took(const google::protobuf::Timestamp& start, const google::protobuf::Timestamp& end) {
@@ -79,6 +83,33 @@ void PrintDryRun(const v1::RunActionResponse& response, const Verb& verb) {
   details.Flush(verb.output.out());
 }
 
+// A deferred action that the queue has taken: committed and synced.
+void PrintAccepted(const v1::RunActionResponse& response, const RunOptions& options,
+                   const Verb& verb) {
+  const std::string what = options.resource.empty()
+                               ? options.target
+                               : absl::StrCat(options.target, " ", options.resource);
+  PrintHeadline(what, "accepted", "", verb.output);
+  Table details = NewDetails(verb.output);
+  AddDetail(details, "mid", response.mid());
+  AddDetail(details, "plan", response.plan());
+  AddDetail(details, "next", "it runs at most once, when the throttle lets it, or expires");
+  details.Flush(verb.output.out());
+}
+
+absl::Status SetDefer(const RunOptions& options, v1::RunActionRequest& request) {
+  request.set_defer(options.defer);
+  request.set_priority(options.priority);
+  if (options.expire.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const absl::Duration expire, ParseDuration(options.expire));
+  if (expire < absl::Seconds(5) || expire > absl::Hours(2160)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--expire: ", options.expire, " is not in [5s, 2160h]"));
+  }
+  request.set_expire_seconds(absl::ToInt64Seconds(expire));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ExitStatus> RunAction(Verb& verb, const RunOptions& options) {
   v1::RunActionRequest request;
   if (options.resource.empty()) {
@@ -90,19 +121,36 @@ absl::StatusOr<ExitStatus> RunAction(Verb& verb, const RunOptions& options) {
   request.set_reason(options.reason);
   request.set_user(verb.world.user);
   request.set_dry_run(options.dry_run);
+  RETURN_IF_ERROR(SetDefer(options, request));
   ASSIGN_OR_RETURN(const v1::RunActionResponse response, verb.agent.RunAction(request));
   if (!verb.output.is_table()) {
     verb.output.Print(response);
   } else if (options.dry_run) {
     PrintDryRun(response, verb);
+  } else if (!response.mid().empty()) {
+    PrintAccepted(response, options, verb);
   } else if (response.allowed()) {
     PrintResult(response.result(), verb);
   } else {
     PrintRefusal(response, verb);
   }
   if (options.dry_run) return EndOfDryRun(response);
+  if (!response.mid().empty()) return ExitStatus::kDone;
   if (!response.allowed()) return ExitStatus::kRefused;
   return response.result().result() == "Succeeded" ? ExitStatus::kDone : ExitStatus::kUnhealthy;
+}
+
+CLI::Option* BindDefer(CLI::App& verb, RunOptions& options) {
+  CLI::Option* defer =
+      verb.add_flag("--defer", options.defer,
+                    "Accepts it for later and returns: it runs when the throttle lets it");
+  verb.add_option("--expire", options.expire,
+                  "With --defer: given up after so long, 5s to 2160h. Default: as configured, 24h")
+      ->needs(defer);
+  verb.add_option("--priority", options.priority, "With --defer: higher ones first, -10 to 10")
+      ->needs(defer)
+      ->check(CLI::Range(-10, 10));
+  return defer;
 }
 
 struct ListOptions {
@@ -146,16 +194,20 @@ void AddActionVerbs(CLI::App& salvectl, Choice& choice) {
       {"run",
        "Runs a responder's action, or ACTION on RESOURCE, through the throttle and waits for "
        "its end; exit 6 when refused, 1 when it failed; of a dry run 0 when it would run, 6 when "
-       "the throttle would refuse it, 3 when something else would",
+       "the throttle would refuse it, 3 when something else would. With --defer it is put into "
+       "the durable queue, and the MID printed",
        "salvectl action run Web/NginxRestart\n"
        "  salvectl action run Web/Reboot --dry-run\n"
-       "  salvectl action run RestartService nginx.service --reason 'new certificate'"},
+       "  salvectl action run RestartService nginx.service --reason 'new certificate'\n"
+       "  salvectl action run Web/NginxRestart --defer --expire 2h"},
       choice, RunAction, [](CLI::App& verb, RunOptions& options) {
         verb.add_option("TARGET", options.target, "SET/RESPONDER, or an action's name")->required();
         verb.add_option("RESOURCE", options.resource, "What the action is to act on");
         verb.add_option("--reason", options.reason, "Why; it is recorded");
-        verb.add_flag("--dry-run", options.dry_run,
-                      "Says what would be done and what would refuse it; does and counts nothing");
+        CLI::Option* dry_run = verb.add_flag(
+            "--dry-run", options.dry_run,
+            "Says what would be done and what would refuse it; does and counts nothing");
+        BindDefer(verb, options)->excludes(dry_run);
       });
   AddVerb(*family,
           {"list", "The attempts in the ledger, newest last", "salvectl action list --since 7d"},

@@ -91,7 +91,7 @@ TEST_F(ActionVerbTest, RunInJsonPrintsTheResponse) {
 
   EXPECT_EQ(
       ended.out,
-      R"({"Allowed":false,"RefusedBecause":"","Plan":"","TimeToRetryAfter":"2026-11-21T10:56:48Z"})"
+      R"({"Allowed":false,"RefusedBecause":"","Plan":"","Mid":"","TimeToRetryAfter":"2026-11-21T10:56:48Z"})"
       "\n");
   EXPECT_EQ(ended.status, 6);
 }
@@ -158,6 +158,43 @@ TEST_F(ActionVerbTest, ListTakesOneToAThousand) {
   EXPECT_EQ(Run({"action", "list", "-n", "1000"}).status, 0);
   EXPECT_EQ(Run({"action", "list", "-n", "1001"}).status, 2);
   EXPECT_EQ(Run({"action", "list", "--since", "then"}).status, 2);
+}
+
+TEST_F(ActionVerbTest, DeferPrintsTheMidThatWasAccepted) {
+  agent_.run_action.Say(FromText<v1::RunActionResponse>(R"(mid: "web-1-0193-1f")"));
+
+  const Ended ended = Run({"action", "run", "RestartService", "nginx.service", "--defer",
+                           "--expire", "2h", "--priority", "-3", "--reason", "why"});
+
+  EXPECT_EQ(ended.out,
+            "RestartService nginx.service:  accepted\n"
+            "  mid   web-1-0193-1f\n"
+            "  next  it runs at most once, when the throttle lets it, or expires\n");
+  EXPECT_EQ(ended.status, 0);
+  const v1::RunActionRequest asked = agent_.run_action.asked();
+  EXPECT_TRUE(asked.defer());
+  EXPECT_EQ(asked.expire_seconds(), 7200);
+  EXPECT_EQ(asked.priority(), -3);
+  EXPECT_EQ(asked.reason(), "why");
+}
+
+TEST_F(ActionVerbTest, DeferTakesTheConfiguredExpiryByDefault) {
+  Run({"action", "run", "Web/NginxRestart", "--defer"});
+  EXPECT_TRUE(agent_.run_action.asked().defer());
+  EXPECT_EQ(agent_.run_action.asked().expire_seconds(), 0);
+}
+
+TEST_F(ActionVerbTest, DeferKeepsToTheEdgesOfItsOptions) {
+  for (const char* bad : {"4s999ms", "2160h1s", "soon"}) {
+    EXPECT_EQ(Run({"action", "run", "W/R", "--defer", "--expire", bad}).status, 2) << bad;
+  }
+  EXPECT_EQ(Run({"action", "run", "W/R", "--defer", "--priority", "11"}).status, 2);
+  EXPECT_EQ(Run({"action", "run", "W/R", "--defer", "--dry-run"}).status, 2);
+  EXPECT_EQ(Run({"action", "run", "W/R", "--expire", "2h"}).status, 2);
+  Run({"action", "run", "W/R", "--defer", "--expire", "5s"});
+  EXPECT_EQ(agent_.run_action.asked().expire_seconds(), 5);
+  Run({"action", "run", "W/R", "--defer", "--expire", "2160h"});
+  EXPECT_EQ(agent_.run_action.asked().expire_seconds(), 2160 * 3600);
 }
 
 }  // namespace

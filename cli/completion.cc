@@ -31,16 +31,26 @@ std::string ChoicesOf(const CLI::Option& option) {
 struct Branches {
   std::string paths;    // From a verb and the next word to a deeper verb.
   std::string words;    // What may follow a verb.
-  std::string choices;  // What may follow an option.
+  std::string choices;  // What may follow an option of a verb; of all verbs last.
 };
 
-void AddOptions(const CLI::App& app, bool is_root, Branches& branches,
+// A verb may use a letter of the options of all verbs for itself: `dead show -o`.
+std::string PatternOf(const std::vector<std::string>& names, const std::string& path) {
+  std::vector<std::string> patterns;
+  for (const std::string& name : names) {
+    patterns.push_back(path.empty() ? absl::StrCat("*:", name)
+                                    : absl::StrCat("'", path, ":", name, "'"));
+  }
+  return absl::StrJoin(patterns, "|");
+}
+
+void AddOptions(const CLI::App& app, const std::string& path, Branches& branches,
                 std::vector<std::string>& words) {
   for (const CLI::Option* option : app.get_options()) {
     const std::string choices = ChoicesOf(*option);
     if (option->nonpositional()) {
       // Every verb has its own --help; $global has it already.
-      if (!is_root && option == app.get_help_ptr()) continue;
+      if (!path.empty() && option == app.get_help_ptr()) continue;
       std::vector<std::string> names;
       for (const std::string& name : option->get_snames()) names.push_back("-" + name);
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
@@ -48,7 +58,7 @@ void AddOptions(const CLI::App& app, bool is_root, Branches& branches,
       if (option->get_items_expected_max() == 0) continue;
       // An option of any text has nothing to offer: files are what bash falls back to.
       absl::StrAppend(
-          &branches.choices, "    ", absl::StrJoin(names, "|"), ") ",
+          &branches.choices, "    ", PatternOf(names, path), ") ",
           choices.empty() ? "COMPREPLY=(); return" : absl::StrCat("words='", choices, "'; only=1"),
           " ;;\n");
     } else if (!choices.empty()) {
@@ -66,7 +76,7 @@ void AddBranches(const CLI::App& app, const std::string& path, Branches& branche
     absl::StrAppend(&branches.paths, "      '", verb_path, "') path='", verb_path, "' ;;\n");
     AddBranches(*verb, verb_path, branches);
   }
-  AddOptions(app, path.empty(), branches, words);
+  AddOptions(app, path, branches, words);
   absl::StrAppend(&branches.words, "    '", path, "') words=\"", absl::StrJoin(words, " "),
                   path.empty() ? "" : " $global", "\" ;;\n");
 }
@@ -74,7 +84,7 @@ void AddBranches(const CLI::App& app, const std::string& path, Branches& branche
 std::string GlobalWords(const CLI::App& tree) {
   Branches unused;
   std::vector<std::string> words;
-  AddOptions(tree, /*is_root=*/true, unused, words);
+  AddOptions(tree, "", unused, words);
   return absl::StrJoin(words, " ");
 }
 
@@ -92,7 +102,7 @@ std::string Function(const CLI::App& tree) {
       branches.paths,
       "    esac\n"
       "  done\n"
-      "  case \"$prev\" in\n",
+      "  case \"$path:$prev\" in\n",
       branches.choices,
       "  esac\n"
       "  [[ -n \"$only\" ]] || case \"$path\" in\n",

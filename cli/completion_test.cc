@@ -46,6 +46,17 @@ TEST_F(CompletionTest, OffersTheWordsThatAnOptionIsLimitedTo) {
   EXPECT_EQ(Complete("salvectl completion z"), "zsh");
 }
 
+TEST_F(CompletionTest, ALetterOfAVerbDoesNotHideThatOfAllVerbs) {
+  EXPECT_EQ(Complete("salvectl dead list -o js"), "json jsonl");
+  EXPECT_EQ(Complete("salvectl dead show -o ''"), "");  // Bytes of the body.
+}
+
+TEST_F(CompletionTest, OffersVerbsAtTheThirdDepth) {
+  EXPECT_EQ(Complete("salvectl queue message ex"), "export");
+  EXPECT_EQ(Complete("salvectl queue message remove --no"), "--notify --no-notify --no-header");
+  EXPECT_EQ(Complete("salvectl queue w"), "wait-empty");
+}
+
 TEST_F(CompletionTest, OffersNothingForAnOptionOfAnyText) {
   EXPECT_EQ(Complete("salvectl events --since ''"), "");
 }

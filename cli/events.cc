@@ -19,6 +19,7 @@ struct EventsOptions {
   std::string health_set;
   std::string name;
   std::string incident;
+  std::string from;
   bool follow = false;
   int limit = 100;
 };
@@ -62,6 +63,7 @@ absl::StatusOr<v1::QueryEventsRequest> RequestOf(const EventsOptions& options, c
   request.set_health_set(options.health_set);
   request.set_name(options.name);
   request.set_incident_id(options.incident);
+  request.set_origin_server(options.from);
   request.set_limit(options.limit);
   return request;
 }
@@ -96,7 +98,8 @@ void AddEventsVerb(CLI::App& salvectl, Choice& choice) {
   AddVerb(salvectl,
           {"events", "What happened, newest last",
            "salvectl events --channel RecoveryActionLogs --event-id 2051 --since 7d\n"
-           "  salvectl events --set Web --follow -o jsonl"},
+           "  salvectl events --set Web --follow -o jsonl\n"
+           "  salvectl events --from web-7"},
           choice, Events, [](CLI::App& verb, EventsOptions& options) {
             verb.add_option("--channel", options.channels, "Only of this channel; may be repeated")
                 ->transform(OneOf(ChannelNames()))
@@ -111,6 +114,8 @@ void AddEventsVerb(CLI::App& salvectl, Choice& choice) {
             verb.add_option("--set", options.health_set, "Only of this health set");
             verb.add_option("--name", options.name, "Only of this probe, monitor or responder");
             verb.add_option("--incident", options.incident, "Only of this incident");
+            verb.add_option("--from", options.from,
+                            "Only those that this other server sent here (channel Queue, 40009)");
             verb.add_flag("-f,--follow", options.follow, "Then each new one, until Ctrl-C");
             verb.add_option("-n,--limit", options.limit, "The newest so many")
                 ->capture_default_str()

@@ -203,5 +203,12 @@ TEST_F(EventsVerbTest, FollowHasNoEndAndNoJsonValue) {
             "salvectl: events: this prints as it goes: use -o table or jsonl\n");
 }
 
+TEST_F(EventsVerbTest, FromAsksForWhatAnotherServerSent) {
+  Run({"events", "--from", "web-7"});
+  EXPECT_EQ(agent_.query_events.asked().origin_server(), "web-7");
+  Run({"events"});
+  EXPECT_EQ(agent_.query_events.asked().origin_server(), "");
+}
+
 }  // namespace
 }  // namespace salve

@@ -15,6 +15,11 @@ enum class ExitStatus : int {
   kPermission = 5,
   kRefused = 6,      // By the throttle.
   kUnreachable = 7,  // The agent cannot be reached or does not answer in time.
+  kDuplicate = 8,    // It is there already, has arrived, or was executed.
+  kDamaged = 9,      // The queue's database is dirty or damaged.
+  kMismatch = 10,    // Of version, role or group.
+  kTimedOut = 11,    // What was waited for did not come in time.
+  kInexact = 12,     // Destructive, and the exact count was not given.
   kInternal = 70,
 };
 
@@ -35,6 +40,10 @@ inline ExitStatus ExitStatusOf(const absl::Status& status) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
       return ExitStatus::kUnreachable;
+    case absl::StatusCode::kAlreadyExists:
+      return ExitStatus::kDuplicate;
+    case absl::StatusCode::kDataLoss:
+      return ExitStatus::kDamaged;
     default:
       return ExitStatus::kInternal;
   }

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "api/queue.grpc.pb.h"
 #include "api/salve.grpc.pb.h"
 #include "base/check.h"
 
@@ -142,6 +143,23 @@ struct Agent final : v1::AgentService::Service {
   Shared& shared;
 };
 
+struct Queue final : v1::QueueService::Service {
+  explicit Queue(Shared& shared) : shared(shared) {}
+  FAKE_METHOD(ListQueues, list_queues, ListQueuesRequest, ListQueuesResponse)
+  FAKE_METHOD(ControlQueue, control_queue, ControlQueueRequest, ControlQueueResponse)
+  FAKE_METHOD(ListMessages, list_messages, ListMessagesRequest, ListMessagesResponse)
+  FAKE_METHOD(GetMessage, get_message, GetMessageRequest, GetMessageResponse)
+  FAKE_METHOD(ControlMessage, control_message, ControlMessageRequest, ControlMessageResponse)
+  FAKE_METHOD(ExportMessage, export_message, ExportMessageRequest, ExportMessageResponse)
+  FAKE_METHOD(ImportMessage, import_message, ImportMessageRequest, ImportMessageResponse)
+  FAKE_METHOD(CheckDead, check_dead, CheckDeadRequest, CheckDeadResponse)
+  FAKE_METHOD(Reregister, reregister, ReregisterRequest, ReregisterResponse)
+  FAKE_METHOD(Prepare, prepare_queue, PrepareRequest, PrepareResponse)
+  FAKE_METHOD(GetCluster, get_cluster, GetClusterRequest, GetClusterResponse)
+  FAKE_METHOD(SetMode, set_cluster_mode, SetModeRequest, SetModeResponse)
+  Shared& shared;
+};
+
 #undef FAKE_METHOD
 
 // gRPC reads the address as a URI.
@@ -168,7 +186,8 @@ struct FakeAgent::Server {
         throttle(shared),
         overrides(shared),
         events(shared),
-        agent(shared) {}
+        agent(shared),
+        queue(shared) {}
   Shared shared;
   Health health;
   Action action;
@@ -177,6 +196,7 @@ struct FakeAgent::Server {
   OverridesOf overrides;
   Events events;
   Agent agent;
+  Queue queue;
   std::unique_ptr<grpc::Server> grpc;
 };
 
@@ -198,6 +218,7 @@ FakeAgent::FakeAgent(const std::string& name, std::optional<FakeTls> tls)
   builder.RegisterService(&server_->overrides);
   builder.RegisterService(&server_->events);
   builder.RegisterService(&server_->agent);
+  builder.RegisterService(&server_->queue);
   server_->grpc = builder.BuildAndStart();
   CHECK(server_->grpc != nullptr);
 }

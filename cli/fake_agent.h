@@ -12,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "api/queue.pb.h"
 #include "api/salve.pb.h"
 #include "base/mutex.h"
 
@@ -83,6 +84,18 @@ struct FakeAnswers {
   FakeMethod<v1::QueryEventsRequest, v1::QueryEventsResponse> query_events;
   FakeMethod<v1::QueryEventsRequest, FakeTail> tail_events;
   FakeMethod<v1::ExplainRequest, v1::ExplainResponse> explain;
+  FakeMethod<v1::ListQueuesRequest, v1::ListQueuesResponse> list_queues;
+  FakeMethod<v1::ControlQueueRequest, v1::ControlQueueResponse> control_queue;
+  FakeMethod<v1::ListMessagesRequest, v1::ListMessagesResponse> list_messages;
+  FakeMethod<v1::GetMessageRequest, v1::GetMessageResponse> get_message;
+  FakeMethod<v1::ControlMessageRequest, v1::ControlMessageResponse> control_message;
+  FakeMethod<v1::ExportMessageRequest, v1::ExportMessageResponse> export_message;
+  FakeMethod<v1::ImportMessageRequest, v1::ImportMessageResponse> import_message;
+  FakeMethod<v1::CheckDeadRequest, v1::CheckDeadResponse> check_dead;
+  FakeMethod<v1::ReregisterRequest, v1::ReregisterResponse> reregister;
+  FakeMethod<v1::PrepareRequest, v1::PrepareResponse> prepare_queue;
+  FakeMethod<v1::GetClusterRequest, v1::GetClusterResponse> get_cluster;
+  FakeMethod<v1::SetModeRequest, v1::SetModeResponse> set_cluster_mode;
   FakeMethod<v1::GetInfoRequest, v1::GetInfoResponse> get_info;
   FakeMethod<v1::ReloadRequest, v1::ReloadResponse> reload;
   FakeMethod<v1::GetConfigRequest, v1::GetConfigResponse> get_config;

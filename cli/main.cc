@@ -1,19 +1,25 @@
 // salvectl: hands the real surroundings to RunSalvectl.
+#include <poll.h>
 #include <pwd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "agent/configuration.h"
 #include "agent/policy_test.h"
 #include "base/clock.h"
+#include "base/status_macros.h"
 #include "base/version.h"
+#include "cli/program.h"
 #include "cli/salvectl.h"
 
 namespace {
@@ -26,6 +32,10 @@ int WatchInterrupt() {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+void Wait(absl::Duration duration) {
+  poll(nullptr, 0, static_cast<int>(absl::ToInt64Milliseconds(duration)));
 }
 
 std::map<std::string, std::string> ReadEnvironment() {
@@ -44,6 +54,19 @@ std::string UserName() {
   return entry != nullptr ? entry->pw_name : std::to_string(getuid());
 }
 
+absl::StatusOr<salve::Configuration> Configured(const std::string& dir) {
+  ASSIGN_OR_RETURN(salve::CheckedConfiguration checked, salve::ReadConfiguration(dir));
+  return std::move(checked.configuration);
+}
+
+// The agent of the same build, where it lies beside salvectl.
+std::string SalvedBeside() {
+  std::error_code error;
+  const auto own = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::string beside = (own.parent_path() / "salved").string();
+  return !error && access(beside.c_str(), X_OK) == 0 ? beside : "/usr/sbin/salved";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,6 +81,11 @@ int main(int argc, char** argv) {
   world.user = UserName();
   world.version = salve::kVersion;
   world.watch_interrupt = WatchInterrupt;
+  world.wait = Wait;
+  world.salved = SalvedBeside();
+  world.is_root = geteuid() == 0;
+  world.run_program = salve::RunProgram;
+  world.read_configuration = Configured;
   world.check_configuration = salve::CheckConfigurationFolder;
   world.check_configuration_with = salve::CheckConfigurationFolderWith;
   world.run_policy_test = salve::RunPolicyTest;

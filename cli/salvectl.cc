@@ -12,6 +12,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/tree.h"
+#include "cli/verbs.h"
 #include "config/duration.h"
 
 namespace salve {
@@ -46,6 +47,7 @@ int UsageError(const CLI::App& tree, const std::vector<std::string>& args, const
   }
   PrintError(err, verb.empty() ? "usage" : verb,
              absl::StrCat(why, "; see 'salvectl ", verb, verb.empty() ? "" : " ", "--help'"));
+  if (verb == "recover") PrintError(err, verb, kRecoverSyntax);
   return static_cast<int>(ExitStatus::kUsage);
 }
 

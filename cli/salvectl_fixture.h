@@ -35,6 +35,7 @@ class SalvectlTest : public testing::Test {
     world_.user = "ada";
     world_.version = "1.2.3";
     world_.run_dir = agent_.dir();
+    world_.wait = [this](absl::Duration duration) { clock_.Advance(duration); };
   }
 
   Ended Run(const std::vector<std::string>& args) {

@@ -9,13 +9,19 @@ namespace salve {
 namespace {
 
 TEST_F(SalvectlTest, MapsTheServicesCodesToItsExitStatus) {
-  const std::pair<absl::StatusCode, int> kExpected[] = {
-      {absl::StatusCode::kInvalidArgument, 2},   {absl::StatusCode::kFailedPrecondition, 3},
-      {absl::StatusCode::kNotFound, 4},          {absl::StatusCode::kPermissionDenied, 5},
-      {absl::StatusCode::kUnauthenticated, 5},   {absl::StatusCode::kUnavailable, 7},
-      {absl::StatusCode::kDeadlineExceeded, 7},  {absl::StatusCode::kInternal, 70},
-      {absl::StatusCode::kUnknown, 70},          {absl::StatusCode::kUnimplemented, 70},
-      {absl::StatusCode::kResourceExhausted, 70}};
+  const std::pair<absl::StatusCode, int> kExpected[] = {{absl::StatusCode::kInvalidArgument, 2},
+                                                        {absl::StatusCode::kFailedPrecondition, 3},
+                                                        {absl::StatusCode::kNotFound, 4},
+                                                        {absl::StatusCode::kPermissionDenied, 5},
+                                                        {absl::StatusCode::kUnauthenticated, 5},
+                                                        {absl::StatusCode::kUnavailable, 7},
+                                                        {absl::StatusCode::kDeadlineExceeded, 7},
+                                                        {absl::StatusCode::kInternal, 70},
+                                                        {absl::StatusCode::kUnknown, 70},
+                                                        {absl::StatusCode::kUnimplemented, 70},
+                                                        {absl::StatusCode::kResourceExhausted, 70},
+                                                        {absl::StatusCode::kAlreadyExists, 8},
+                                                        {absl::StatusCode::kDataLoss, 9}};
   for (const auto& [code, exit_status] : kExpected) {
     agent_.get_server_health.Say(absl::Status(code, "why"));
     EXPECT_EQ(Run({"health"}).status, exit_status) << absl::StatusCodeToString(code);
@@ -179,7 +185,7 @@ TEST_F(TreeTest, EveryVerbHasAnExampleInItsHelp) {
     if (path.front() == "completion") return;  // Its example runs within another command.
     EXPECT_NE(help.out.find(example), std::string::npos) << help.out;
   });
-  EXPECT_EQ(verbs, 54);
+  EXPECT_EQ(verbs, 92);
   EXPECT_NE(Run({"--help"}).out.find("Example:\n  salvectl health"), std::string::npos);
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "api/queue.grpc.pb.h"
 #include "api/salve.grpc.pb.h"
 #include "base/status_macros.h"
 #include "cli/channel.h"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr absl::Duration kTimeout = absl::Seconds(5);
 constexpr absl::Duration kLongTimeout = absl::Minutes(125);
+constexpr absl::Duration kAskingTimeout = absl::Seconds(30);  // The agent asks another one.
 constexpr absl::Duration kInterruptPollInterval = absl::Milliseconds(100);
 constexpr int kPagesMax = 1000;  // A server that always has another page is broken.
 
@@ -99,7 +101,8 @@ struct Session::Connection {
         throttle(channel),
         overrides(channel),
         event(channel),
-        agent(channel) {}
+        agent(channel),
+        queue(channel) {}
   const RemoteAgent remote;
   v1::HealthService::Stub health;
   v1::ActionService::Stub action;
@@ -108,6 +111,7 @@ struct Session::Connection {
   v1::OverrideService::Stub overrides;
   v1::EventService::Stub event;
   v1::AgentService::Stub agent;
+  v1::QueueService::Stub queue;
 };
 
 template <typename Stub, typename Request, typename Response>
@@ -129,6 +133,7 @@ Session::~Session() = default;
 
 absl::Duration Session::timeout() const { return options_.timeout.value_or(kTimeout); }
 absl::Duration Session::long_timeout() const { return options_.timeout.value_or(kLongTimeout); }
+absl::Duration Session::asking_timeout() const { return options_.timeout.value_or(kAskingTimeout); }
 
 absl::Status Session::Connect() {
   if (connection_ != nullptr) return absl::OkStatus();
@@ -298,6 +303,59 @@ absl::StatusOr<v1::PauseResponse> Session::Pause(const v1::PauseRequest& request
 
 absl::StatusOr<v1::MaintenanceResponse> Session::Maintain(const v1::MaintenanceRequest& request) {
   return Call(&Connection::agent, &v1::AgentService::Stub::Maintenance, request, timeout());
+}
+
+absl::StatusOr<v1::ListQueuesResponse> Session::ListQueues(const v1::ListQueuesRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::ListQueues, request, timeout());
+}
+
+absl::StatusOr<v1::ControlQueueResponse> Session::ControlQueue(
+    const v1::ControlQueueRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::ControlQueue, request, timeout());
+}
+
+absl::StatusOr<v1::ListMessagesResponse> Session::ListMessages(
+    const v1::ListMessagesRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::ListMessages, request, timeout());
+}
+
+absl::StatusOr<v1::GetMessageResponse> Session::GetMessage(const v1::GetMessageRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::GetMessage, request, timeout());
+}
+
+absl::StatusOr<v1::ControlMessageResponse> Session::ControlMessage(
+    const v1::ControlMessageRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::ControlMessage, request, timeout());
+}
+
+absl::StatusOr<v1::ExportMessageResponse> Session::ExportMessage(
+    const v1::ExportMessageRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::ExportMessage, request, timeout());
+}
+
+absl::StatusOr<v1::ImportMessageResponse> Session::ImportMessage(
+    const v1::ImportMessageRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::ImportMessage, request, timeout());
+}
+
+absl::StatusOr<v1::CheckDeadResponse> Session::CheckDead(const v1::CheckDeadRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::CheckDead, request, asking_timeout());
+}
+
+absl::StatusOr<v1::ReregisterResponse> Session::Reregister(const v1::ReregisterRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::Reregister, request, asking_timeout());
+}
+
+absl::StatusOr<v1::PrepareResponse> Session::PrepareQueue(const v1::PrepareRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::Prepare, request, timeout());
+}
+
+absl::StatusOr<v1::GetClusterResponse> Session::GetCluster(const v1::GetClusterRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::GetCluster, request, asking_timeout());
+}
+
+absl::StatusOr<v1::SetModeResponse> Session::SetClusterMode(const v1::SetModeRequest& request) {
+  return Call(&Connection::queue, &v1::QueueService::Stub::SetMode, request, timeout());
 }
 
 absl::StatusOr<v1::GetInfoResponse> Session::GetInfo(const v1::GetInfoRequest& request) {

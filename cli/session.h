@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "api/queue.pb.h"
 #include "api/salve.pb.h"
 #include "cli/channel.h"
 
@@ -82,6 +83,22 @@ class Session {
   absl::Status TailEvents(const v1::QueryEventsRequest& request, int interrupt,
                           const std::function<void(const v1::Event&)>& on_event);
 
+  // Of the durable queue (api/queue.proto). CheckDead, Reregister and GetCluster may ask another
+  // agent on the way: they wait for 30 s.
+  absl::StatusOr<v1::ListQueuesResponse> ListQueues(const v1::ListQueuesRequest& request);
+  absl::StatusOr<v1::ControlQueueResponse> ControlQueue(const v1::ControlQueueRequest& request);
+  absl::StatusOr<v1::ListMessagesResponse> ListMessages(const v1::ListMessagesRequest& request);
+  absl::StatusOr<v1::GetMessageResponse> GetMessage(const v1::GetMessageRequest& request);
+  absl::StatusOr<v1::ControlMessageResponse> ControlMessage(
+      const v1::ControlMessageRequest& request);
+  absl::StatusOr<v1::ExportMessageResponse> ExportMessage(const v1::ExportMessageRequest& request);
+  absl::StatusOr<v1::ImportMessageResponse> ImportMessage(const v1::ImportMessageRequest& request);
+  absl::StatusOr<v1::CheckDeadResponse> CheckDead(const v1::CheckDeadRequest& request);
+  absl::StatusOr<v1::ReregisterResponse> Reregister(const v1::ReregisterRequest& request);
+  absl::StatusOr<v1::PrepareResponse> PrepareQueue(const v1::PrepareRequest& request);
+  absl::StatusOr<v1::GetClusterResponse> GetCluster(const v1::GetClusterRequest& request);
+  absl::StatusOr<v1::SetModeResponse> SetClusterMode(const v1::SetModeRequest& request);
+
   absl::StatusOr<v1::GetInfoResponse> GetInfo(const v1::GetInfoRequest& request);
   absl::StatusOr<v1::ReloadResponse> Reload(const v1::ReloadRequest& request);
   absl::StatusOr<v1::GetConfigResponse> GetConfig(const v1::GetConfigRequest& request);
@@ -102,6 +119,7 @@ class Session {
                       const Begin& begin);
   absl::Duration timeout() const;
   absl::Duration long_timeout() const;
+  absl::Duration asking_timeout() const;
 
   const SessionOptions options_;
   std::unique_ptr<Connection> connection_;

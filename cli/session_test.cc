@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "agent/test_certificates.h"
+#include "base/test_certificates.h"
 #include "cli/fake_agent.h"
 #include "gtest/gtest.h"
 

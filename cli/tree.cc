@@ -50,7 +50,8 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
       "Asks and tells the Salve agent of this server, or of another.\n"
       "Exit status: 0 done or healthy, 1 unhealthy or failed, 2 usage or bad input,\n"
       "3 precondition not met, 4 not found, 5 permission, 6 refused by the throttle,\n"
-      "7 agent unreachable, 70 internal.",
+      "7 agent unreachable, 8 duplicate or executed already, 9 database dirty or damaged,\n"
+      "10 version or role mismatch, 11 timed out, 12 not the exact count, 70 internal.",
       "salvectl");
   tree->fallthrough();  // Inherited by the verbs: the options below may follow them.
   tree->require_subcommand(1);
@@ -86,6 +87,10 @@ std::unique_ptr<CLI::App> NewTree(GlobalOptions& globals, Choice& choice,
   AddOverrideVerbs(*tree, choice);
   AddEventsVerb(*tree, choice);
   AddExplainVerb(*tree, choice);
+  AddQueueVerbs(*tree, choice, world);
+  AddDeadVerbs(*tree, choice);
+  AddClusterVerbs(*tree, choice);
+  AddRecoverVerb(*tree, choice, world);
   AddConfigVerbs(*tree, choice, world);
   AddHealthSetVerbs(*tree, choice, world);
   AddTestVerb(*tree, choice, world);

@@ -61,8 +61,11 @@ void AddVerb(CLI::App& parent, const VerbHelp& help, Choice& choice,
   CLI::App* verb = AddVerb(parent, help);
   auto options = std::make_shared<Options>();
   bind(*verb, *options);
-  const std::string name =
-      parent.get_parent() == nullptr ? help.name : parent.get_name() + " " + help.name;
+  std::string name = help.name;
+  for (const CLI::App* above = &parent; above->get_parent() != nullptr;
+       above = above->get_parent()) {
+    name = above->get_name() + " " + name;
+  }
   verb->callback([&choice, name, run, options] {
     choice = {name, [run, options](Verb& verb) { return run(verb, *options); }};
   });

@@ -8,6 +8,10 @@
 
 namespace salve {
 
+// Beside each usage error of `recover`.
+inline constexpr char kRecoverSyntax[] =
+    "Syntax: salvectl recover [-l] [-e [-t AR|AF|UP]] [-r] [-d DIR]";
+
 void AddHealthVerbs(CLI::App& salvectl, Choice& choice);
 void AddProbeVerbs(CLI::App& salvectl, Choice& choice);  // And `notify`.
 void AddMonitorVerbs(CLI::App& salvectl, Choice& choice);
@@ -22,6 +26,12 @@ void AddGroupVerbs(CLI::App& salvectl, Choice& choice);
 void AddOverrideVerbs(CLI::App& salvectl, Choice& choice);
 void AddEventsVerb(CLI::App& salvectl, Choice& choice);
 void AddExplainVerb(CLI::App& salvectl, Choice& choice);
+void AddQueueVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& world);
+void AddQueueMessageVerbs(CLI::App& queue, Choice& choice);  // Below `queue`.
+void AddQueueDbVerbs(CLI::App& queue, Choice& choice, const Surroundings& world);
+void AddDeadVerbs(CLI::App& salvectl, Choice& choice);
+void AddClusterVerbs(CLI::App& salvectl, Choice& choice);
+void AddRecoverVerb(CLI::App& salvectl, Choice& choice, const Surroundings& world);
 void AddConfigVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& world);
 void AddHealthSetVerbs(CLI::App& salvectl, Choice& choice, const Surroundings& world);
 void AddTestVerb(CLI::App& salvectl, Choice& choice, const Surroundings& world);
