@@ -101,7 +101,7 @@ class DocsTest(unittest.TestCase):
                         continue
                     words = words[words.index("salvectl") + 1:]
                     verb = tuple(word for word in words if re.fullmatch("[a-z][a-z-]*", word))
-                    said = self.help_of(verb[:1]) + self.help_of(verb[:2]) + self.help_of(())
+                    said = "".join(self.help_of(verb[:n]) for n in range(4))
                     for option in words:
                         if option.startswith("-"):
                             with self.subTest(line=line, option=option):

@@ -9,12 +9,12 @@ import re
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-OURS = ["agent", "api", "base", "channels", "cli", "config", "monitors", "probes", "responders",
-        "tests", "throttling"]
+OURS = ["agent", "api", "base", "channels", "cli", "config", "monitors", "probes", "queue",
+        "responders", "tests", "throttling"]
 README_LINES_MAX = 120
 
-# Tests, benchmarks, and what they share: test_servers.h, benchmark_nginx.cc.
-TEST_CODE = r"^tests/|_(test|benchmark|fuzz)\.cc$|/(test|benchmark)_\w+\.(cc|h)$"
+# Tests, benchmarks, and what they share: test_servers.h, benchmark_nginx.cc, ledger_fixture.h.
+TEST_CODE = r"^tests/|_(test|benchmark|fuzz)\.cc$|/(test|benchmark)_\w+\.(cc|h)$|_fixture\.h$"
 
 # (what is banned, where it is allowed, what to do instead)
 BANNED = [

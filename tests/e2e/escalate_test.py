@@ -192,7 +192,7 @@ class EscalateTest(unittest.TestCase):
 
     def test_both_are_told_once_and_then_that_it_is_well(self):
         with Relay() as relay, Hook(statuses=[500]) as hook:
-            settings = (smtp("mail", relay.port) + 'escalation { retry_after: "1s" }\n')
+            settings = smtp("mail", relay.port) + 'queue { retry { times: 99 every: "1s" } }\n'
             with self.agent(settings) as agent:
                 token = agent.write("token", "s3cret-t0ken\n")
                 os.chmod(token, 0o600)
@@ -250,7 +250,10 @@ class EscalateTest(unittest.TestCase):
         with Relay() as relay, Hostile(hangs) as silent, Hostile(drips) as slow, \
                 Hostile(refuses) as rude, Hostile(hangs_at_quit) as sticky, \
                 Hostile(hangs) as web, Hostile(drips) as slow_web:
-            settings = 'escalation { timeout: "3s" attempts_max: 2 retry_after: "1s" }\n'
+            # Those that are reached and fail are given up after two deliveries, those that are not
+            # when the message expires.
+            settings = ('escalation { timeout: "3s" }\n'
+                        'queue { deliveries_max: 2 expire: "12s" retry { times: 99 every: "1s" } }\n')
             for name, server in [("a-silent", silent), ("b-slow", slow), ("c-rude", rude),
                                  ("d-sticky", sticky)]:
                 settings += smtp(name, server.port)
@@ -264,13 +267,12 @@ class EscalateTest(unittest.TestCase):
                 agent.wait_for(lambda: len(gone()) == 8, timeout=60, what="giving up")
                 self.assertNotIn("g-good", gone())
                 for event in self.monitoring(agent, 7):
-                    self.assertEqual(event["Attempt"], 2)
                     self.assertTrue(event["Message"], event)
                 said = {e["Destination"]: e["Message"] for e in self.monitoring(agent, 7)}
                 self.assertIn("554 not today", said["c-rude"])
                 self.assertIn("550 no such user", said["d-sticky"])
                 self.assertIn("took too long", said["a-silent"])
-                self.assertEqual(silent.connections, 2)
+                self.assertGreaterEqual(silent.connections, 2)
                 turn = agent.info()["LongestTurnMs"]
                 print(f"longest turn with hostile relays: {turn:.1f} ms")
                 # Others' load may hold the process up; a blocking call would for a second.
@@ -280,7 +282,7 @@ class EscalateTest(unittest.TestCase):
 
     def test_what_has_not_arrived_survives_kill_9(self):
         with Hook(statuses=[503]) as hook:
-            with self.agent('escalation { retry_after: "2s" }\n'
+            with self.agent('queue { retry { times: 99 every: "2s" } }\n'
                             + webhook("hook", hook.port)) as agent:
                 self.fall_ill(agent)
                 agent.wait_for(lambda: len(self.monitoring(agent, 6)) == 1, what="a failure")
