@@ -1,5 +1,5 @@
 // Defragmentation against a plain copy of the same file, both synced, in one run:
-//   defrag_benchmark FOLDER [MESSAGES]
+//   [SALVE_BENCHMARK_DIR=/var/tmp] [SALVE_BENCHMARK_MESSAGES=200000] defrag_benchmark
 // Half of the messages have ended before, so that the file has holes. Both read from the disk, not
 // from memory. Says both speeds in MiB of the old file a second, and how the first relates to the
 // second (to be at least 0.5).
@@ -83,44 +83,43 @@ void Forget(const std::string& file) {
   close(opened);
 }
 
-int Run(const std::string& folder, int64_t messages) {
+void Run(const std::string& folder, int64_t messages) {
   const SystemClock clock;
   const std::string file = folder + "/queue.db";
-  std::filesystem::create_directories(folder);
   MakeFragmented(file, messages, clock.WallNow());
   for (const char* suffix : {"", ".mark"}) CopyPlainly(file + suffix, file + suffix + "-kept");
   const double mib = static_cast<double>(std::filesystem::file_size(file)) / (1 << 20);
-  std::vector<double> copies, defrags;
+  std::vector<double> ratios;
   for (int round = 0; round < kRounds; ++round) {
     CopyPlainly(file + "-kept", file);
     std::filesystem::remove(file + "-copy");
     Forget(file);
     Instant begun = clock.Now();
     CopyPlainly(file, file + "-copy");
-    copies.push_back(mib / absl::ToDoubleSeconds(clock.Now() - begun));
+    const double copy = mib / absl::ToDoubleSeconds(clock.Now() - begun);
     Forget(file);
     begun = clock.Now();
     const auto report = Defragment(file);
-    defrags.push_back(mib / absl::ToDoubleSeconds(clock.Now() - begun));
+    const double defrag = mib / absl::ToDoubleSeconds(clock.Now() - begun);
+    ratios.push_back(defrag / copy);
     CHECK(report.ok());
     std::cout << "round " << round + 1 << ": " << mib << " MiB to "
-              << static_cast<double>(report->bytes_after()) / (1 << 20) << " MiB; copy "
-              << copies.back() << " MiB/s, defrag " << defrags.back() << " MiB/s, ratio "
-              << defrags.back() / copies.back() << std::endl;
+              << static_cast<double>(report->bytes_after()) / (1 << 20) << " MiB; copy " << copy
+              << " MiB/s, defrag " << defrag << " MiB/s, ratio " << ratios.back() << std::endl;
   }
-  std::sort(copies.begin(), copies.end());
-  std::sort(defrags.begin(), defrags.end());
-  std::cout << "median ratio " << defrags[kRounds / 2] / copies[kRounds / 2] << std::endl;
-  return 0;
+  std::sort(ratios.begin(), ratios.end());
+  std::cout << "median ratio " << ratios[kRounds / 2] << std::endl;
 }
 
 }  // namespace
 }  // namespace salve
 
-int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::cerr << "defrag_benchmark FOLDER [MESSAGES]\n";
-    return 2;
-  }
-  return salve::Run(argv[1], argc > 2 ? atoll(argv[2]) : 300'000);
+// The options of the other benchmarks mean nothing here.
+int main() {
+  const char* named = getenv("SALVE_BENCHMARK_DIR");
+  std::string folder = std::string(named ? named : "/var/tmp") + "/salve-defrag-XXXXXX";
+  CHECK(mkdtemp(folder.data()) != nullptr);
+  const char* messages = getenv("SALVE_BENCHMARK_MESSAGES");
+  salve::Run(folder, messages ? atoll(messages) : 200'000);
+  std::filesystem::remove_all(folder);
 }
