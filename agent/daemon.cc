@@ -201,15 +201,24 @@ class Daemon {
       return kRefusedConfiguration;
     }
     const bool recovers = options_.recover_set.has_value();
+    if (!recovers) {
+      // A stop that comes while it starts is heard when it has: ended at once it would be a crash.
+      loop_.OnSignal(SIGTERM, [this] { Stop("SIGTERM"); });
+      loop_.OnSignal(SIGINT, [this] { Stop("SIGINT"); });
+      // A crash set of a large queue takes its time, and so does what a crash has left.
+      sd_notify(0, "EXTEND_TIMEOUT_USEC=600000000");
+    }
     const absl::Status status =
         recovers ? BuildForSet(*std::move(checked)) : Build(*std::move(checked));
     if (!status.ok()) {
       LogError(absl::StrCat("cannot start: ", status.message()));
+      // A start that failed is no crash: the next one must not find the queue left dirty.
+      remote_.reset();
+      servers_.clear();
+      if (queue_ != nullptr) queue_->Close();
       return kUnusableState;
     }
     if (recovers) return RunSet();
-    loop_.OnSignal(SIGTERM, [this] { Stop("SIGTERM"); });
-    loop_.OnSignal(SIGINT, [this] { Stop("SIGINT"); });
     loop_.OnSignal(SIGHUP, [this] { Reload("SIGHUP", [](absl::Status) {}); });
     sd_notify(0, "READY=1");
     FeedWatchdog();

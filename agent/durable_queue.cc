@@ -17,7 +17,7 @@ namespace {
 constexpr int kCrashSet = 40011;
 constexpr int kTrouble = 40017;
 constexpr int kDatabase = 40019;
-constexpr int kDirectMax = 4;
+constexpr int kDirectMax = 2;  // Of a destination, so that one that hangs holds up no other.
 
 // What a person can do, by the kind of trouble.
 std::string WayOut(const absl::Status& status) {
@@ -167,13 +167,13 @@ void DurableQueue::TellDirectly(Submission submission, Dispatcher::Accepted done
     if (destination.name() != submission.destination) continue;
     way = destination.has_forward() ? static_cast<Deliverer*>(forwards_.get()) : letters_.get();
   }
-  if (way == nullptr || direct_ >= kDirectMax) {
+  if (way == nullptr || direct_[submission.destination] >= kDirectMax) {
     parts_.loop.Post([done = std::move(done), why = off_]() mutable {
       done(absl::UnavailableError(absl::StrCat("the queue is off: ", why)));
     });
     return;
   }
-  ++direct_;
+  ++direct_[submission.destination];
   const absl::Time now = parts_.loop.clock().WallNow();
   queue::Message message;
   // Not of the queue's line: no message of it is ever called so.
@@ -190,9 +190,10 @@ void DurableQueue::TellDirectly(Submission submission, Dispatcher::Accepted done
   const std::string mid = message.mid();
   way->Start(queue, {std::move(message)}, parts_.loop.Now() + timeout_,
              [this, alive = alive_, mid, subject = submission.subject,
+              destination = submission.destination,
               done = std::move(done)](DeliveryResult result) mutable {
                if (!*alive) return;
-               --direct_;
+               --direct_[destination];
                if (result.kind == DeliveryResult::Kind::kDelivered) return done(mid);
                LogWarning(absl::StrCat("'", subject, "' was not delivered: ", result.detail));
                done(absl::UnavailableError(absl::StrCat(

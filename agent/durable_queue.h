@@ -101,7 +101,7 @@ class DurableQueue {
   // While it is off.
   config::Agent agent_;
   absl::Duration timeout_;
-  int direct_ = 0;  // Deliveries under way.
+  std::map<std::string, int> direct_;  // Deliveries under way, by destination.
   uint64_t direct_count_ = 0;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -90,6 +90,11 @@ void Engine::FindAndAsk(const v1::RunActionRequest& request,
     run->request.action = *action;
   }
   run->request.requester = requester;
+  const bool was_deferred = !run->dry_run && absl::StartsWith(requester, "deferred:");
+  if (was_deferred && !run->action().is_throttled()) {
+    return run->done(absl::NotFoundError(absl::StrCat(
+        "'", request.responder(), "' is another action now, which passes no throttle")));
+  }
   if (run->defer.has_value() && !run->action().is_throttled()) {
     return run->done(absl::InvalidArgumentError(
         absl::StrCat("'", request.responder(), "' passes no throttle: there is nothing that it ",

@@ -31,6 +31,7 @@ constexpr char kPartial[] = ".partial";
 constexpr const char* kQueueFiles[] = {"queue.db", "queue.db-wal", "queue.db.mark"};
 // What a set leaves free on the disk: the ledger and the queue must go on.
 constexpr uint64_t kSpareBytes = 16 << 20;
+constexpr uint64_t kCopiedMax = 256 << 20;  // Unless a person must decide on it (HOLD).
 
 std::string SetRunMark(const std::string& state_dir) { return state_dir + "/recover.running"; }
 
@@ -111,8 +112,10 @@ std::vector<crashset::File> QueueFilesOf(const std::string& state_dir) {
 std::vector<std::string> SetsIn(const std::string& crash_dir) {
   std::vector<std::pair<int64_t, std::string>> found;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(crash_dir, error)) {
-    const std::string path = entry.path().string();
+  // Not as a range: that throws when the folder can't be read to its end.
+  fs::directory_iterator entry(crash_dir, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string path = entry->path().string();
     if (absl::EndsWith(path, kPartial)) continue;
     const auto set = CrashSet::Open(path);
     if (set.ok()) found.emplace_back((*set)->manifest().time_ns(), path);
@@ -125,8 +128,10 @@ std::vector<std::string> SetsIn(const std::string& crash_dir) {
 
 void RemovePartialSets(const std::string& crash_dir) {
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(crash_dir, error)) {
-    if (absl::EndsWith(entry.path().string(), kPartial)) fs::remove_all(entry.path(), error);
+  fs::directory_iterator entry(crash_dir, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    std::error_code ignored;  // It is made anew beside it, or its making says what is wrong.
+    if (absl::EndsWith(entry->path().string(), kPartial)) fs::remove_all(entry->path(), ignored);
   }
 }
 
@@ -251,6 +256,11 @@ absl::StatusOr<std::string> MakeSet(const CrashSetOptions& options,
   }
   uint64_t bytes = in_flight.ByteSizeLong();
   for (const crashset::File& file : files) bytes += file.bytes();
+  // Healing does not wait for a large copy that nobody needs: what waits goes on by itself.
+  if (options.recovery != config::Queue::HOLD && bytes > kCopiedMax) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("its ", bytes, " bytes are more than are copied at a start, ", kCopiedMax));
+  }
   while (!HasRoom(crash_dir, bytes) && RemoveOne(sets)) {
   }
   if (!HasRoom(crash_dir, bytes)) {

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kPage = 500;
 constexpr size_t kEndsMax = 1000;
 constexpr size_t kUntoldMax = 5000;
+// Longer than any action may take.
+constexpr absl::Duration kAttemptKnownWithin = absl::Hours(2);
 constexpr absl::Duration kToldAfter = absl::Seconds(10);  // Events are on disk long before.
 constexpr int kPoisonAt = 2;
 
@@ -161,6 +163,15 @@ absl::Status QueueDesk::SettleCrashed(const Recovery& recovery, bool dirty, Resu
                changes, steps);
         continue;
       }
+      if (known) {
+        // It had its effect, and its end is known only when the engine has looked: so long it must
+        // not expire, or it would seem never to have run.
+        message.set_expires_ns(
+            std::max(message.expires_ns(), absl::ToUnixNanos(Now() + kAttemptKnownWithin)));
+        changes.updates.push_back(
+            {.sequence = row.sequence, .message = message, .delivering = false, .due = Now()});
+        continue;
+      }
     }
     if (row.removing) {
       AddEnd(row, Final::kRemoved, "removed", changes, steps);
@@ -207,12 +218,14 @@ absl::Status QueueDesk::Hold(const std::string& set) {
       for (const StoredMessage& row : rows) {
         if (!set.empty()) {
           AddEnd(row, Final::kHeldInSet, set, changes, steps);
-        } else {
+        } else if (!row.suspended || row.delivering) {
           changes.updates.push_back(
               {.sequence = row.sequence, .delivering = false, .suspended = true});
         }
       }
       held += static_cast<int64_t>(rows.size());
+      // The log takes no more at once; these are told by the next life, as untold.
+      if (held > static_cast<int64_t>(kUntoldMax)) steps.clear();
       offset = rows.size() < kPage ? -1 : set.empty() ? offset + static_cast<int64_t>(kPage) : 0;
       RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
     }

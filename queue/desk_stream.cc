@@ -59,6 +59,8 @@ std::vector<StoredMessage> QueueDesk::Choose(const Order& order,
   const absl::Time now = Now();
   std::map<std::string, int64_t> earliest;  // By what must not be overtaken.
   for (const StoredMessage& row : rows) {
+    // One that can't be buried, as dead is full, holds up nobody.
+    if (!row.delivering && HasExpired(row.message, now)) continue;
     const std::string key = OrderKey(row.message);
     const auto [at, is_new] = earliest.emplace(key, row.sequence);
     if (!is_new) at->second = std::min(at->second, row.sequence);
@@ -97,7 +99,7 @@ std::vector<StoredMessage> QueueDesk::Choose(const Order& order,
     }
     chosen.push_back(*row);
   }
-  picked.more |= rows.size() == kWindow;
+  picked.more |= !chosen.empty() && rows.size() == kWindow;  // Else the next due one wakes it.
   return chosen;
 }
 

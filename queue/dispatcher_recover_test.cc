@@ -70,6 +70,20 @@ TEST_F(RecoverTest, AnActionThatHadSucceededIsDone) {
   EXPECT_EQ(server_.Where(mid), "local/nginx done");
 }
 
+// Re-registered it would have run twice.
+TEST_F(RecoverTest, ABugAnActionUnderWayAtACleanStopExpiredAsIfItHadNeverRun) {
+  server_.actions.Answer("local/nginx", Kind::kDelivered, "", absl::Hours(1));
+  const std::string mid = server_.Defer("nginx", "Reboot");
+  server_.attempts[mid] = {.in_progress = true};
+  ASSERT_TRUE(server_.StopAndClose().ok());
+  loop_.RunFor(absl::Hours(25));
+  server_.Boot();
+  loop_.RunFor(absl::Seconds(1));
+  server_.attempts[mid] = {.result = "Succeeded"};
+  loop_.RunFor(absl::Minutes(2));
+  EXPECT_EQ(server_.Where(mid), "local/nginx done");
+}
+
 TEST_F(RecoverTest, AnActionThatHadNotBegunWaitsAgain) {
   const std::string mid = server_.Defer("nginx", "Restart");
   CrashAndBoot();

@@ -43,9 +43,9 @@ void Dispatcher::State::PumpAll() {
 }
 
 void Dispatcher::State::Pump(const std::string& queue) {
-  if (!MayDeliver() || !is_ready.insert(queue).second) return;
-  ready.push_back(queue);
-  if (pump_posted) return;
+  if (!MayDeliver()) return;
+  if (is_ready.insert(queue).second) ready.push_back(queue);
+  if (pump_posted) return;  // Asked also of one that is ready: a pause may have left it there.
   pump_posted = true;
   parts.loop.Post([self = weak_from_this()] {
     if (const auto state = self.lock()) state->PumpNext();
@@ -131,7 +131,10 @@ void Dispatcher::State::OnPicked(const std::string& queue, absl::StatusOr<QueueD
   }
   if (digest && !picked->more) stream.collecting = false;
   for (const StoredMessage& row : picked->messages) stream.sequences.push_back(row.sequence);
-  if (stopping) {
+  // While it was picked a reload may have made another kind of place of it, which takes no digest.
+  const bool is_misfit = picked->messages.size() > 1 && !TakesDigests(queue);
+  if (stopping || is_misfit) {
+    if (is_misfit) stream.composition.clear();
     QueueDesk::Settlement settlement{.queue = queue, .sequences = stream.sequences};
     settlement.result.kind = DeliveryResult::Kind::kNotReached;
     settlement.interrupted = true;
@@ -228,6 +231,8 @@ void Dispatcher::State::Settle(const std::string& queue, QueueDesk::Settlement s
         }
         Stream& stream = *StreamOf(queue);
         stream.last_error = std::string(settled.message());
+        // At the end of a stop nothing waits for the disk: it stays in flight, as after a crash.
+        if (stopping && stop_deadline == TimerId::kNone) return Free(stream);
         stream.unsettled = true;
         stream.timer = parts.loop.CallAfter(kStoreRetry, [this, queue, shared] {
           StreamOf(queue)->timer = TimerId::kNone;

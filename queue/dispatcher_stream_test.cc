@@ -329,6 +329,22 @@ TEST_F(StreamTest, AnActionThatTheLedgerKnowsNeverRunsAgain) {
   EXPECT_EQ(server_.actions.On("local/nginx").size(), 1u);
 }
 
+TEST_F(StreamTest, ABugWhatWasReadyWhenTheServicePausedStoodStillAfterwards) {
+  std::vector<std::string> mids;
+  for (int i = 0; i < 65; ++i) {
+    const std::string name = absl::StrCat("r", i);
+    server_.actions.Answer("local/" + name, Kind::kDelivered, "", absl::Milliseconds(500));
+    mids.push_back(server_.Defer(name, "Restart"));
+  }
+  ASSERT_EQ(server_.Where(mids.back()), "local/r64 waiting");
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::PAUSE_SERVICE).ok());
+  loop_.RunFor(absl::Seconds(1));
+  ASSERT_EQ(server_.Where(mids.back()), "local/r64 waiting");
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::RESUME_SERVICE).ok());
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(mids.back()), "local/r64 done");
+}
+
 TEST_F(StreamTest, AtMost64DeliveriesAtOnce) {
   for (int i = 0; i < 70; ++i) {
     const std::string name = absl::StrCat("r", i);

@@ -20,6 +20,8 @@ void Dispatcher::State::Reroute(bool all, bool handed_over, std::function<void(i
 void Dispatcher::State::RerouteFrom(std::shared_ptr<std::vector<std::string>> queues,
                                     int64_t offset, int64_t moved,
                                     std::function<void(int64_t)> done) {
+  // Not `done`: it is not complete. The next life routes anew.
+  if (stopping && !queues->empty()) return;
   if (queues->empty()) {
     if (moved > 0) {
       PumpAll();
@@ -37,6 +39,7 @@ void Dispatcher::State::RerouteFrom(std::shared_ptr<std::vector<std::string>> qu
 
 void Dispatcher::State::MakeDue(std::shared_ptr<std::vector<std::string>> queues, int64_t offset,
                                 int64_t count, std::function<void(int64_t)> done) {
+  if (stopping) queues->clear();
   if (queues->empty()) {
     PumpAll();
     return done(count);

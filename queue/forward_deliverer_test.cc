@@ -125,7 +125,7 @@ TEST_F(ForwardDelivererTest, OnlyAPeerThatFailedOnTheMessageCounts) {
   EXPECT_EQ(KindOf(absl::StatusCode::kResourceExhausted), Kind::kNotReached);
   EXPECT_EQ(KindOf(absl::StatusCode::kFailedPrecondition), Kind::kNotReached);
   EXPECT_EQ(KindOf(absl::StatusCode::kInternal), Kind::kFailedOn);
-  EXPECT_EQ(KindOf(absl::StatusCode::kInvalidArgument), Kind::kFailedOn);
+  EXPECT_EQ(KindOf(absl::StatusCode::kInvalidArgument), Kind::kNotReached);
 }
 
 TEST_F(ForwardDelivererTest, AStallEndsAtTheDeadline) {

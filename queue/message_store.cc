@@ -213,7 +213,12 @@ absl::Status SqliteMessageStore::OpenForWriting() {
     // Zeros behind the end of a log are no part of it. Grown with the connection closed: SQLite
     // finds the log's end at open.
     db_.reset();
-    RETURN_IF_ERROR(GrowFile(WalPath(path_), kWalBytes));
+    absl::Status grown = GrowFile(WalPath(path_), kWalBytes);
+    // A full disk: what is kept for it is as large.
+    if (absl::IsResourceExhausted(grown) && unlink(ReservePath(path_).c_str()) == 0) {
+      grown = GrowFile(WalPath(path_), kWalBytes);
+    }
+    RETURN_IF_ERROR(grown);
     ASSIGN_OR_RETURN(db_, ConnectStore(path_));
     ASSIGN_OR_RETURN(const int64_t commits, db_->QueryInteger("SELECT commits FROM meta"));
     if (commits != tables_.meta.commits) {

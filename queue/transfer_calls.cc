@@ -19,7 +19,6 @@ DeliveryResult Result(DeliveryResult::Kind kind, absl::string_view detail) {
 DeliveryResult::Kind KindOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInternal:
-    case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kOutOfRange:
       return DeliveryResult::Kind::kFailedOn;

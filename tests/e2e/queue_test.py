@@ -5,6 +5,7 @@ After each test the invariant tool reads what is left.
 
 import glob
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -386,6 +387,20 @@ class BoundsTest(unittest.TestCase):
 
 
 class WarningsTest(unittest.TestCase):
+    def test_a_start_that_fails_is_no_crash(self):
+        with QueueAgent() as agent:
+            agent.stop()
+            if os.path.exists(agent.socket):
+                os.remove(agent.socket)
+            os.makedirs(os.path.join(agent.socket, "not empty"))  # What can't be bound.
+            status, log = agent.refused()
+            self.assertEqual(status, 3, log)
+            self.assertIn("cannot start", log)
+            shutil.rmtree(agent.socket)
+            agent.start()
+            agent.wait_ready()
+            self.assertEqual(glob.glob(os.path.join(agent.state, "crash", "*", "queue.db")), [])
+
     def test_a_switched_off_journal_is_said_as_long_as_it_is(self):
         with QueueAgent(queue="recovery_journal: OFF") as agent:
             self.assertTrue(any("recovery_journal" in warning
