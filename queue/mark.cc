@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/host.h"
 #include "base/status_macros.h"
-#include "queue/row_sum.h"
+#include "channels/row_sum.h"
 
 namespace salve {
 namespace {

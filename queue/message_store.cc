@@ -15,7 +15,7 @@
 #include "base/host.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
-#include "queue/row_sum.h"
+#include "channels/row_sum.h"
 #include "queue/store_file.h"
 #include "queue/store_queries.h"
 #include "queue/store_transaction.h"

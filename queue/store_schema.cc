@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "queue/row_sum.h"
+#include "channels/row_sum.h"
 
 namespace salve {
 

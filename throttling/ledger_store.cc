@@ -14,6 +14,7 @@
 #include "base/host.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "channels/row_sum.h"
 #include "channels/wal_check.h"
 
 namespace salve {
@@ -42,29 +43,6 @@ PRAGMA user_version = 1;
 COMMIT;
 )sql";
 static_assert(kApplicationId == 1397511756);
-
-// FNV-1a over all columns of a row: SQLite's own check sees the structure, not a flipped bit in
-// a value.
-class CheckSum {
- public:
-  CheckSum& Add(int64_t value) {
-    for (int shift = 0; shift < 64; shift += 8) AddByte(static_cast<uint64_t>(value) >> shift);
-    return *this;
-  }
-  CheckSum& Add(absl::string_view text) {
-    Add(static_cast<int64_t>(text.size()));
-    for (const char c : text) AddByte(static_cast<unsigned char>(c));
-    return *this;
-  }
-  int64_t value() const { return static_cast<int64_t>(hash_); }
-
- private:
-  void AddByte(uint64_t byte) {
-    hash_ ^= byte & 0xff;
-    hash_ *= 0x100000001b3;
-  }
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
 
 // The columns of a row in order, either bound to a statement or summed up.
 template <typename Sink>
@@ -103,7 +81,7 @@ void ForEachColumn(const AttemptRow& row, Sink sink) {
 struct BindTo {
   SqliteStatement& statement;
   int& index;
-  CheckSum& sum;
+  RowSum& sum;
   void operator()(int64_t value) const {
     statement.Bind(index++, value);
     sum.Add(value);
@@ -117,7 +95,7 @@ struct BindTo {
 template <typename Row>
 absl::Status Put(SqliteStatement& statement, const Row& row) {
   int index = 1;
-  CheckSum sum;
+  RowSum sum;
   ForEachColumn(row, BindTo{statement, index, sum});
   statement.Bind(index, sum.value());
   return statement.Run();
@@ -125,7 +103,7 @@ absl::Status Put(SqliteStatement& statement, const Row& row) {
 
 template <typename Row>
 int64_t CheckSumOf(const Row& row) {
-  CheckSum sum;
+  RowSum sum;
   ForEachColumn(row, [&sum](const auto& value) { sum.Add(value); });
   return sum.value();
 }

@@ -1,7 +1,7 @@
 // RowSum: a check sum over the columns of a row, one after the other (FNV-1a of 64 bits). SQLite's
 // own check sees the structure of a file, not a flipped bit in a value.
-#ifndef SALVE_QUEUE_ROW_SUM_H_
-#define SALVE_QUEUE_ROW_SUM_H_
+#ifndef SALVE_CHANNELS_ROW_SUM_H_
+#define SALVE_CHANNELS_ROW_SUM_H_
 
 #include <cstdint>
 
@@ -32,4 +32,4 @@ class RowSum {
 
 }  // namespace salve
 
-#endif  // SALVE_QUEUE_ROW_SUM_H_
+#endif  // SALVE_CHANNELS_ROW_SUM_H_
