@@ -227,6 +227,7 @@ TEST_F(BlockingCallsTest, RefusesWhatIsTooMuchToWait) {
 TEST_F(BlockingCallsTest, TellsNothingOfACancelledCall) {
   Make({.threads_max = 1});
   const BlockingCallId running = Hang("a", absl::Seconds(20));
+  gate_->AwaitWaiting(1);  // Before that it can be taken back, and the next has its thread.
   bool ran = false;
   const BlockingCallId waiting = Call("b", [&ran]() -> absl::StatusOr<int> {
     ran = true;
