@@ -151,7 +151,10 @@ TEST_F(EventStoreTest, ExportsTheChannelsOfTheRouteInOrder) {
 
 TEST_F(EventStoreTest, AnExportThatFailsIsSaidOnceAndAgainWhenItWorks) {
   RecordingExport::Record record;
-  record.answer = absl::UnavailableError("no such folder");
+  {
+    MutexLock lock(&record.mu);
+    record.answer = absl::UnavailableError("no such folder");
+  }
   EventStoreOptions options = Options();
   options.exports.push_back({std::make_unique<RecordingExport>("out.jsonl", record)});
   auto store = Open(std::move(options));
