@@ -54,6 +54,7 @@ constexpr Rule kRules[] = {
     {"/salve.v1.QueueService/SetMode", Role::kAdmin},
     {"/salve.v1.QueueService/Transfer", Role::kPeer},
     {"/salve.v1.QueueService/CheckArrival", Role::kPeer},
+    {"/salve.v1.QueueService/EndTransfers", Role::kPeer},
     {"/grpc.health.v1.Health/Check", Role::kViewer},
     {"/grpc.health.v1.Health/Watch", Role::kViewer},
     {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Role::kViewer},

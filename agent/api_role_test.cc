@@ -56,10 +56,11 @@ TEST(ApiRoleTest, OnlyWhatChangesNothingIsForViewers) {
                 "HealthService/RunProbe operator",    "HealthService/SetMonitorState operator",
                 "OverrideService/Add admin",          "OverrideService/Remove admin",
                 "QueueService/CheckArrival peer",     "QueueService/ControlMessage operator",
-                "QueueService/ControlQueue operator", "QueueService/ExportMessage admin",
-                "QueueService/ImportMessage admin",   "QueueService/Prepare admin",
-                "QueueService/Reregister admin",      "QueueService/SetMode admin",
-                "QueueService/Transfer peer",         "ThrottleService/ForgetServer admin"}));
+                "QueueService/ControlQueue operator", "QueueService/EndTransfers peer",
+                "QueueService/ExportMessage admin",   "QueueService/ImportMessage admin",
+                "QueueService/Prepare admin",         "QueueService/Reregister admin",
+                "QueueService/SetMode admin",         "QueueService/Transfer peer",
+                "ThrottleService/ForgetServer admin"}));
 }
 
 TEST(ApiRoleTest, APeerMayHandOverAndAskAndNothingElse) {
@@ -67,7 +68,8 @@ TEST(ApiRoleTest, APeerMayHandOverAndAskAndNothingElse) {
   for (const std::string& method : AllMethods()) {
     if (MayDo(Role::kPeer, *RoleNeededFor("/salve.v1." + method))) may.insert(method);
   }
-  EXPECT_EQ(may, (std::set<std::string>{"QueueService/CheckArrival", "QueueService/Transfer"}));
+  EXPECT_EQ(may, (std::set<std::string>{"QueueService/CheckArrival", "QueueService/EndTransfers",
+                                        "QueueService/Transfer"}));
   EXPECT_FALSE(MayDo(Role::kPeer, *RoleNeededFor("/grpc.health.v1.Health/Check")));
 }
 

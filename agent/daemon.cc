@@ -208,6 +208,10 @@ class Daemon {
       // A crash set of a large queue takes its time, and so does what a crash has left.
       sd_notify(0, "EXTEND_TIMEOUT_USEC=600000000");
     }
+    if (recovers) {
+      // Also heard while it starts and waits: then nothing of the set is begun.
+      for (const int signal : {SIGTERM, SIGINT}) loop_.OnSignal(signal, [this] { StopSet(); });
+    }
     const absl::Status status =
         recovers ? BuildForSet(*std::move(checked)) : Build(*std::move(checked));
     if (!status.ok()) {
@@ -216,6 +220,7 @@ class Daemon {
       remote_.reset();
       servers_.clear();
       if (queue_ != nullptr) queue_->Close();
+      if (set_execution_ != nullptr) set_execution_->Close().IgnoreError();
       return kUnusableState;
     }
     if (recovers) return RunSet();
@@ -317,22 +322,26 @@ class Daemon {
   }
 
   int RunSet() {
-    loop_.OnSignal(SIGTERM, [this] { set_execution_->Stop(); });
-    loop_.OnSignal(SIGINT, [this] { set_execution_->Stop(); });
-    int status = kUnusableState;
     // systemd and the group have to answer first: an action knows its unit by then.
-    loop_.CallAfter(kSetWarmUp, [this, &status] {
-      AwaitGroup(loop_.Now() + kSetGroupTime, [this, &status] {
-        set_execution_->Start(*engine_, [this, &status](absl::StatusOr<bool> done) {
-          if (!done.ok()) LogError(done.status().message());
-          if (done.ok()) status = *done ? 0 : kSetNotDone;
-          group_->coordinator().Leave([this] { loop_.Stop(); });
-        });
-      });
-    });
+    loop_.CallAfter(kSetWarmUp,
+                    [this] { AwaitGroup(loop_.Now() + kSetGroupTime, [this] { StartSet(); }); });
     loop_.Run();
     TearDown();
-    return status;
+    return set_status_;
+  }
+
+  void StartSet() {
+    if (std::exchange(set_started_, true)) return;
+    set_execution_->Start(*engine_, [this](absl::StatusOr<bool> done) {
+      if (!done.ok()) LogError(done.status().message());
+      if (done.ok()) set_status_ = *done ? 0 : kSetNotDone;
+      group_->coordinator().Leave([this] { loop_.Stop(); });
+    });
+  }
+
+  void StopSet() {
+    set_execution_->Stop();
+    StartSet();
   }
 
   void AwaitGroup(Instant deadline, std::function<void()> then) {
@@ -789,6 +798,8 @@ class Daemon {
   std::unique_ptr<ReadyServer> ready_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<DurableQueue> queue_;
+  bool set_started_ = false;
+  int set_status_ = kUnusableState;
   std::unique_ptr<QueueNotifier> notifier_;
   std::unique_ptr<SetExecution> set_execution_;  // In place of the queue.
   std::unique_ptr<ThreadWorker> evidence_worker_;

@@ -28,21 +28,24 @@ bool HadNoEffect(const Attempt& attempt) {
 
 const Attempt* AttemptOf(const Ledger& ledger, const std::string& mid) {
   const std::string prefix = absl::StrCat(kPrefix, mid, ":");
-  const std::vector<const Attempt*> all =
-      ledger.List(nullptr, "", absl::InfinitePast(), Ledger::kAttemptsMax);
-  const auto found = std::find_if(all.rbegin(), all.rend(), [&](const Attempt* attempt) {
-    return absl::StartsWith(attempt->requester, prefix) && !HadNoEffect(*attempt);
-  });
+  const std::vector<const Attempt*> all = ledger.OfRequester(prefix);
+  const auto found = std::find_if(all.rbegin(), all.rend(),
+                                  [](const Attempt* attempt) { return !HadNoEffect(*attempt); });
   return found == all.rend() ? nullptr : *found;
 }
 
 DeliveryResult ResultOf(const v1::RunActionResponse& response, absl::Time now) {
   const v1::RecoveryActionResultEvent& result = response.result();
   if (response.allowed()) {
-    if (result.result() == "Succeeded") return {Kind::kDelivered, result.instance_id()};
-    return {Kind::kFailed, absl::StrCat("attempt ", result.instance_id(), ": ", result.result(),
-                                        result.exception_message().empty() ? "" : ": ",
-                                        result.exception_message())};
+    DeliveryResult ended{.kind = Kind::kDelivered,
+                         .detail = result.instance_id(),
+                         .attempt_id = result.instance_id()};
+    if (result.result() == "Succeeded") return ended;
+    ended.kind = Kind::kFailed;
+    ended.detail =
+        absl::StrCat("attempt ", result.instance_id(), ": ", result.result(),
+                     result.exception_message().empty() ? "" : ": ", result.exception_message());
+    return ended;
   }
   if (!response.refused_because().empty()) {
     return {Kind::kWait, response.refused_because(), DeferredActions::kAgain};
@@ -93,6 +96,7 @@ std::optional<KnownAttempt> KnownAttemptOf(const Ledger& ledger, const std::stri
   const Attempt* attempt = AttemptOf(ledger, mid);
   if (attempt == nullptr) return std::nullopt;
   KnownAttempt known;
+  known.id = attempt->id;
   known.in_progress = attempt->state == AttemptState::kInProgress;
   known.crashed = !known.in_progress && attempt->result == AttemptResult::kCrashed;
   known.result = std::string(known.in_progress ? AttemptStateName(attempt->state)
@@ -129,12 +133,14 @@ void DeferredActions::Run(Id id, const queue::Message& message) {
     if (before->state == AttemptState::kInProgress) {
       return Finish(id, {Kind::kWait, "its attempt is still under way", kAgain});
     }
-    if (before->result == AttemptResult::kSucceeded) {
-      return Finish(id, {Kind::kDelivered, before->id});
+    DeliveryResult ended{.kind = Kind::kDelivered, .detail = before->id, .attempt_id = before->id};
+    if (before->result != AttemptResult::kSucceeded) {
+      ended.kind = Kind::kFailed;
+      ended.detail = absl::StrCat("attempt ", before->id,
+                                  " had begun before: ", AttemptResultName(before->result),
+                                  "; it is not run again");
     }
-    return Finish(id, {Kind::kFailed,
-                       absl::StrCat("attempt ", before->id, " had begun before: ",
-                                    AttemptResultName(before->result), "; it is not run again")});
+    return Finish(id, std::move(ended));
   }
   if (engine_ == nullptr) {
     return Finish(id, {Kind::kWait, "the agent does not act now", kAgain});
@@ -149,6 +155,9 @@ void DeferredActions::Run(Id id, const queue::Message& message) {
       [this, alive = alive_, id](absl::StatusOr<v1::RunActionResponse> response) {
         if (!*alive) return;
         // May be inside Start's turn of the engine, but never inside Start itself.
+        if (absl::IsAborted(response.status())) {
+          return Finish(id, {Kind::kObsolete, std::string(response.status().message())});
+        }
         if (!response.ok()) {
           const bool gone = absl::IsNotFound(response.status());
           return Finish(id, {Kind::kFailed, absl::StrCat(gone ? "what was to be run is gone: " : "",

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
 #include "agent/simulated_world.h"
 
 namespace salve {
@@ -141,6 +142,32 @@ TEST_F(DeferredActionsTest, OneWhoseResponderIsGoneFailsAndSaysSo) {
       << world_.Events(v1::Queue).back().ShortDebugString();
 }
 
+TEST_F(DeferredActionsTest, ABugOneWhoseResponderActsOnAnotherResourceNowRanThere) {
+  v1::PauseRequest pause;
+  pause.set_verb(v1::PauseRequest::PAUSE);
+  world_.engine->PauseActions(pause, [](const auto&) {});
+  const std::string mid = Defer();
+  ASSERT_TRUE(
+      world_
+          .Configure(absl::StrReplaceAll(kWeb, {{"resource: \"web\"", "resource: \"db\""}}), kAgent)
+          .ok());
+  pause.set_verb(v1::PauseRequest::RESUME);
+  world_.engine->PauseActions(pause, [](const auto&) {});
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_EQ(Runs(), 0u);
+  EXPECT_EQ(StateOf(mid), "obsolete");
+  EXPECT_EQ(world_.Events(v1::Queue).back().queue().reason(),
+            "it was accepted for web; 'Web/Fix' acts on db now");
+}
+
+TEST_F(DeferredActionsTest, TheEventOfItsEndNamesItsAttempt) {
+  Defer();
+  world_.RunFor(absl::Seconds(5));
+  ASSERT_EQ(Attempts().size(), 1u);
+  ASSERT_EQ(world_.Count(v1::Queue, 40002), 1);
+  EXPECT_EQ(world_.Events(v1::Queue).back().queue().attempt_id(), Attempts()[0]->id);
+}
+
 TEST_F(DeferredActionsTest, WhatCanNotBeDeferredIsRefusedAtOnce) {
   EXPECT_EQ(Run(Request("Nobody")).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(Run(Request("Call")).status().code(), absl::StatusCode::kInvalidArgument);
@@ -194,6 +221,7 @@ TEST_F(DeferredActionsTest, AnAttemptThatTheLedgerKnowsIsNeverMadeAgain) {
   queue::Message message;
   message.set_mid("test-1-1-1");
   message.mutable_deferred()->set_responder("Web/Fix");
+  message.mutable_deferred()->set_resource("web");
   message.mutable_deferred()->set_requester("ada");
   std::vector<DeliveryResult> results;
   const auto start = [&] {

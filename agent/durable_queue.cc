@@ -126,6 +126,10 @@ absl::Status DurableQueue::OpenStore(const AgentDefinition& agent) {
             if (is_relay) return relays_->CheckArrival(queue, message, std::move(done));
             forwards_->CheckArrival(queue, message, std::move(done));
           },
+      .end_transfers =
+          [this](const std::string& acceptor, const v1::EndTransfersRequest& request, auto done) {
+            relays_->EndTransfers(acceptor, request, std::move(done));
+          },
       .probe_acceptor =
           [this](const std::string& server, absl::AnyInvocable<void(absl::Status)> done) {
             relays_->Probe(server, std::move(done));

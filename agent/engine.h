@@ -296,6 +296,7 @@ class Engine {
   // For a person.
   void FindAndAsk(const v1::RunActionRequest& request, const std::shared_ptr<ManualRun>& run);
   void Defer(const std::shared_ptr<ManualRun>& run);
+  bool IsOn(const ManualRun& run, const std::string& resource) const;
   void AskManually(const std::shared_ptr<ManualRun>& run);
   void DryRun(const std::shared_ptr<ManualRun>& run);
   void FillVerdict(const ActionRequest& request, const GateAnswer& answer,

@@ -95,6 +95,18 @@ void Engine::FindAndAsk(const v1::RunActionRequest& request,
     return run->done(absl::NotFoundError(absl::StrCat(
         "'", request.responder(), "' is another action now, which passes no throttle")));
   }
+  if (was_deferred && run->item != nullptr && !IsOn(*run, request.resource())) {
+    // Its resource has no name of its own before systemd has answered.
+    const Readiness ready = run->action().Check();
+    if (ready.kind == Readiness::Kind::kWait) {
+      v1::RunActionResponse response;
+      response.set_refused_because(ready.reason);
+      return run->done(std::move(response));
+    }
+    return run->done(absl::AbortedError(absl::StrCat("it was accepted for ", request.resource(),
+                                                     "; '", request.responder(), "' acts on ",
+                                                     run->action().resource(), " now")));
+  }
   if (run->defer.has_value() && !run->action().is_throttled()) {
     return run->done(absl::InvalidArgumentError(
         absl::StrCat("'", request.responder(), "' passes no throttle: there is nothing that it ",
@@ -131,6 +143,13 @@ void Engine::FindAndAsk(const v1::RunActionRequest& request,
     response.set_refused_because(run->own->Check().reason);
     run->done(std::move(response));
   });
+}
+
+// Whether it acts on this resource, by the system's name for it or by that of the configuration.
+bool Engine::IsOn(const ManualRun& run, const std::string& resource) const {
+  if (absl::EqualsIgnoreCase(run.action().resource(), resource)) return true;
+  const auto as_configured = parts_.new_action(run.item->responders[run.index].definition.config);
+  return as_configured.ok() && absl::EqualsIgnoreCase((*as_configured)->resource(), resource);
 }
 
 void Engine::AskManually(const std::shared_ptr<ManualRun>& run) {

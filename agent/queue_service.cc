@@ -87,6 +87,10 @@ class QueueService final : public v1::QueueService::CallbackService {
                         v1::CheckArrivalResponse* response) override {
     return Ask(context, *request, response, &Dispatcher::CheckArrival);
   }
+  Reactor* EndTransfers(Context* context, const v1::EndTransfersRequest* request,
+                        v1::EndTransfersResponse* response) override {
+    return Ask(context, *request, response, &Dispatcher::EndTransfers);
+  }
 
  private:
   absl::Status Admit(Context& context, absl::string_view method) const {

@@ -5,6 +5,7 @@
 #include "agent/engine.h"
 #include "base/status_macros.h"
 #include "queue/crash_set.h"
+#include "queue/hold.h"
 
 namespace salve {
 
@@ -24,14 +25,33 @@ absl::StatusOr<std::unique_ptr<SetExecution>> SetExecution::Open(Parts parts, Se
   store.server = agent.server;
   store.group = agent.group;
   store.now = loop.clock().WallNow();
-  ASSIGN_OR_RETURN(made->store_, MessageStore::Open(std::move(store)));
+  absl::StatusOr<std::unique_ptr<MessageStore>> opened = MessageStore::Open(store);
+  if (!opened.ok()) {
+    // Nothing was done. One that is left dirty by that is this run's, and no crash of the agent.
+    const bool is_dirty = MessageStore::WasLeftDirty(store.path).value_or(true);
+    if (!made->resumes_ && !is_dirty) EndSetRun(made->parts_.state_dir).IgnoreError();
+    return opened.status();
+  }
+  made->store_ = *std::move(opened);
   made->peers_ = NewPeerClient(loop, made->parts_.resolver);
   made->letters_ = std::make_unique<LetterDeliverer>(loop, made->parts_.transport);
   made->forwards_ = std::make_unique<ForwardDeliverer>(loop, *made->peers_, agent.server);
   made->actions_ = std::make_unique<DeferredActions>(loop, made->parts_.ledger);
   made->letters_->Configure(agent);
   made->forwards_->Configure(agent);
+  if (const absl::Status filled = made->FillSets(); !filled.ok()) {
+    made->Close().IgnoreError();
+    return filled;
+  }
   return made;
+}
+
+absl::Status SetExecution::FillSets() {
+  while (true) {
+    ASSIGN_OR_RETURN(const HoldStep step, ReleaseHeld(*store_, parts_.loop.clock().WallNow()));
+    if (step.leaving.empty()) return absl::OkStatus();
+    RETURN_IF_ERROR(store_->Apply(step.changes).status());
+  }
 }
 
 void SetExecution::Start(Engine& engine, std::function<void(absl::StatusOr<bool>)> done) {
@@ -55,6 +75,7 @@ void SetExecution::Start(Engine& engine, std::function<void(absl::StatusOr<bool>
               },
           .boot_id = parts_.boot_id},
       std::move(set_), options_, resumes_);
+  if (stopping_) run_->Stop();
   run_->Start([this, done = std::move(done)](absl::Status status) {
     if (!status.ok()) return done(status);
     done(run_->outcome().all_done());
@@ -62,6 +83,7 @@ void SetExecution::Start(Engine& engine, std::function<void(absl::StatusOr<bool>
 }
 
 void SetExecution::Stop() {
+  stopping_ = true;
   if (run_ != nullptr) run_->Stop();
 }
 

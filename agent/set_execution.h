@@ -48,17 +48,20 @@ class SetExecution {
 
   // Begins. `done`: whether everything that was to be done is.
   void Start(Engine& engine, std::function<void(absl::StatusOr<bool>)> done);
-  // The entry under way ends, then `done` follows.
+  // The entry under way ends, then `done` follows; before Start: then nothing is begun.
   void Stop();
   // Blocks; when the loop runs no more.
   absl::Status Close();
 
  private:
   SetExecution(Parts parts, SetRunOptions options);
+  // What a start under HOLD has not yet put into its set (hold.h) leaves the queue.
+  absl::Status FillSets();
 
   const Parts parts_;
   const SetRunOptions options_;
   bool resumes_ = false;
+  bool stopping_ = false;
   std::unique_ptr<CrashSet> set_;
   std::unique_ptr<MessageStore> store_;
   std::unique_ptr<PeerClient> peers_;

@@ -111,7 +111,12 @@ absl::Status SetRun::Plan() {
 
 // Each step ends in a call of Continue, or of End.
 void SetRun::Next() {
-  if (steps_.empty() || stopping_) return End(absl::OkStatus());
+  if (stopping_) {
+    for (const Step& left : steps_)
+      ++(left.recovers ? outcome_.not_recovered : outcome_.not_executed);
+    steps_.clear();
+  }
+  if (steps_.empty()) return End(absl::OkStatus());
   const Step step = std::move(steps_.front());
   steps_.pop_front();
   if (step.is_action) return RecoverAction(step.id);
@@ -227,6 +232,14 @@ absl::StatusOr<bool> SetRun::Execute(const std::string& mid) {
   std::optional<int64_t> live;
   const absl::StatusOr<StoredMessage> found = parts_.store.Find(mid);
   if (found.ok()) {
+    const bool is_dead = found->queue == "dead";
+    if (is_dead && set_->manifest().recovery() == config::Queue::HOLD) {
+      // A run was killed before it could say so here.
+      const queue::Dead& dead = found->message.dead();
+      RETURN_IF_ERROR(Say(mid, EntryState::kActError,
+                          absl::StrCat("it is dead, as ", dead.dmid(), ": ", dead.reason())));
+      return false;
+    }
     // Under HOLD all of it left the queue for the set: what is there was put back by a run that
     // was killed.
     if (!resumes_ || set_->manifest().recovery() != config::Queue::HOLD) {

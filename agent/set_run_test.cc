@@ -157,6 +157,7 @@ class SetRunTest : public LedgerTest {
                 .proc = folder_ + "/proc",
                 .boot_id = boot_id_},
                *std::move(set), options, resumes.value_or(false));
+    if (stops_at_once_) run.Stop();
     run.Start([&ended](absl::Status status) { ended = status; });
     loop_->RunFor(absl::Minutes(1));
     EXPECT_TRUE(ended.ok()) << ended;
@@ -220,6 +221,7 @@ class SetRunTest : public LedgerTest {
   KeptEvents events_;
   FakeDeliverer letters_{*loop_}, forwards_{*loop_}, actions_{*loop_};
   std::string set_dir_;
+  bool stops_at_once_ = false;
 };
 
 TEST_F(SetRunTest, ExecutesEachOnceInTheOrderOfTypes) {
@@ -243,6 +245,18 @@ TEST_F(SetRunTest, ExecutesOnlyTheTypeThatIsAskedFor) {
   NextStart();
   Execute({queue::UP});
   EXPECT_THAT(States(), ElementsAre("ACT-EXEC u", "ACT-NOEXE f"));
+}
+
+TEST_F(SetRunTest, ABugOneThatWasStoppedSaidThatAllWasDone) {
+  Crash({NewMessage("f"), NewMessage("g"), NewMessage("u", queue::UP)}, {"u"});
+  NextStart();
+  stops_at_once_ = true;
+  const SetRun::Outcome outcome = Run({.execute = true, .recover = true});
+  EXPECT_FALSE(outcome.all_done());
+  EXPECT_EQ(outcome.not_executed, 2);
+  EXPECT_EQ(outcome.not_recovered, 1);
+  EXPECT_THAT(Tried(letters_), IsEmpty());
+  EXPECT_THAT(States(), ElementsAre("ACT-NOEXE f", "ACT-NOEXE g", "ERR-NOREC u"));
 }
 
 TEST_F(SetRunTest, ASecondCallGoesOnWhereTheFirstEnded) {
@@ -385,6 +399,32 @@ TEST_F(SetRunTest, ARunThatIsKilledInADeliveryGoesOn) {
   EXPECT_THAT(Tried(letters_), ElementsAre("remote/ops f", "remote/ops g"));
   EXPECT_THAT(States(), ElementsAre("ACT-EXEC f", "ACT-EXEC g"));
   EXPECT_THAT(Live(), IsEmpty());
+}
+
+TEST_F(SetRunTest, ABugALetterThatWasDeadWhenARunWasKilledEndedEveryLaterRun) {
+  Crash({NewMessage("f"), NewMessage("g")});
+  NextStart();
+  {
+    const auto resumes = BeginSetRun(folder_);
+    auto store = OpenStore();
+    Changes changes;
+    changes.now = Now();
+    changes.puts.push_back({NewMessage("f"), "remote/ops"});
+    const auto put = store->Apply(changes);
+    ASSERT_TRUE(put.ok()) << put.status();
+    queue::Message message = NewMessage("f");
+    message.mutable_dead()->set_dmid("WEB1-1");
+    message.mutable_dead()->set_former_queue("remote/ops");
+    message.mutable_dead()->set_reason("550 no such user");
+    Changes then;
+    then.now = Now();
+    then.updates.push_back({.sequence = put->front(), .message = message, .queue = "dead"});
+    ASSERT_TRUE(store->Apply(then).ok());
+  }
+  EXPECT_EQ(Execute().failed, 1);
+  EXPECT_THAT(States(), ElementsAre("ACT-ERROR f", "ACT-EXEC g"));
+  EXPECT_THAT(DetailOf("f"), HasSubstr("550 no such user"));
+  EXPECT_THAT(Live(), ElementsAre("dead f"));
 }
 
 TEST_F(SetRunTest, AnActionWhoseRunWasKilledInItDoesNotRunAgain) {

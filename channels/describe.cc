@@ -244,7 +244,8 @@ std::string StepText(int event_id, const v1::QueueEvent& step) {
                                                 "",
                                                 "the database",
                                                 "the service",
-                                                "a crash is counted against it"};
+                                                "a crash is counted against it",
+                                                "perhaps told twice"};
   switch (event_id) {
     case kAccepted:
       return absl::StrCat("accepted", After(" into ", step.queue()));

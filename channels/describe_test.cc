@@ -225,7 +225,8 @@ TEST(DescribeTest, StepsOfAMessage) {
   EXPECT_EQ(Said(QueueStep(40010)), letter + "suspended or resumed" + subject);
   EXPECT_EQ(Said(QueueStep(40010, "suspended")), "AF web-1-0193-1f to ops: suspended" + subject);
   EXPECT_EQ(Said(QueueStep(40021)), letter + "a crash is counted against it" + subject);
-  EXPECT_EQ(Said(QueueStep(40022)), letter + "changed" + subject);
+  EXPECT_EQ(Said(QueueStep(40022)), letter + "perhaps told twice" + subject);
+  EXPECT_EQ(Said(QueueStep(40023)), letter + "changed" + subject);
 }
 
 TEST(DescribeTest, WhatCameFromAnotherServer) {

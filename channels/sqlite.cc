@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
@@ -40,8 +41,10 @@ absl::Status ErrorOf(sqlite3* db, int rc) {
 // A file name for SQLite that makes it change nothing: as if on a medium that can't change. With a
 // log to be seen: without locks, the log's index in memory (Open sees to that).
 std::string UnchangingUri(const std::string& path, bool with_log) {
+  // What stands behind "file://" up to the next slash is a host: none.
   const std::string uri =
-      absl::StrCat("file:", absl::StrReplaceAll(path, {{"%", "%25"}, {"?", "%3f"}, {"#", "%23"}}));
+      absl::StrCat(absl::StartsWith(path, "/") ? "file://" : "file:",
+                   absl::StrReplaceAll(path, {{"%", "%25"}, {"?", "%3f"}, {"#", "%23"}}));
   struct stat log;
   const bool has_log = stat((path + "-wal").c_str(), &log) == 0 && log.st_size > 0;
   return absl::StrCat(uri, with_log && has_log ? "?mode=ro&vfs=unix-none" : "?immutable=1");

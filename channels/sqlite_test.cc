@@ -106,5 +106,14 @@ TEST_F(SqliteTest, ExaminingSeesWhatTheLogHoldsAndChangesNothing) {
   EXPECT_FALSE(std::filesystem::exists(copy + "-shm"));
 }
 
+TEST_F(SqliteTest, ABugAPathThatBeganWithTwoSlashesWasTakenForAHost) {
+  ASSERT_TRUE(Open()->Execute("CREATE TABLE t (a)").ok());
+  for (const std::string& path : {path_, "/" + path_}) {
+    const auto db = SqliteConnection::Open(path, Mode::kAsItStands);
+    ASSERT_TRUE(db.ok()) << db.status();
+    EXPECT_EQ(*(*db)->QueryInteger("SELECT count(*) FROM t"), 0);
+  }
+}
+
 }  // namespace
 }  // namespace salve

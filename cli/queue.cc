@@ -40,7 +40,7 @@ void PrintQueues(const v1::ListQueuesResponse& list, const Verb& verb) {
         {queue.name(),
          Cell(absl::StrCat(queue.messages()), is_trouble ? Colour::kRed : Colour::kNone),
          is_trouble && queue.state() == "waiting" ? Cell("-") : QueueStateCell(queue.state()),
-         queue.has_next_attempt() && queue.state() == "waiting"
+         queue.has_next_attempt() && (queue.state() == "waiting" || queue.state() == "unconfirmed")
              ? RelativeTime(TimeOf(queue.next_attempt()), verb.now())
              : "-",
          queue.last_error()});

@@ -32,6 +32,7 @@ struct DatabaseOptions {
   std::string reason;
   bool allow_other_role = false;
   bool allow_other_group = false;
+  bool allow_adopted = false;
   std::string extend;
   int64_t discard = 0;
 };
@@ -263,6 +264,7 @@ absl::StatusOr<ExitStatus> AdoptFolder(Verb& verb, const DatabaseOptions& option
                      .agent = agent,
                      .allow_other_role = options.allow_other_role,
                      .allow_other_group = options.allow_other_group,
+                     .allow_adopted = options.allow_adopted,
                      .now = verb.now()};
   if (!options.extend.empty()) {
     ASSIGN_OR_RETURN(adopt.extend, ParseDuration(options.extend));
@@ -385,6 +387,8 @@ void AddMoveVerbs(CLI::App& family, Choice& choice, const Surroundings& world) {
                           "Also of another kind of agent");
             verb.add_flag("--allow-other-group", options.allow_other_group,
                           "Also of another group");
+            verb.add_flag("--allow-adopted", options.allow_adopted,
+                          "Also when another server has adopted it, which does not use it");
             verb.add_option("--extend", options.extend,
                             "What would expire at once lives so much longer: 48h");
             BindStateDir(verb, options, world);

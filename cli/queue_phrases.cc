@@ -88,6 +88,7 @@ void PrintMessage(const v1::QueueMessage& message, const Verb& verb) {
               absl::StrCat(message.attempts(), ", ", message.deliveries(), " reached the peer"));
   }
   AddDetail(details, "crashes", UnlessZero(message.crash_count()), Colour::kRed);
+  AddDetail(details, "may be also at", message.handed_to());
   AddDetail(details, "last error", message.last_error());
   AddDetail(details, "internal id", UnlessZero(message.internal_id()));
   if (is_dead) {

@@ -5,11 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/fault.h"
+#include "base/host.h"
 #include "base/status_macros.h"
+#include "base/unfinished_files.h"
 #include "queue/adoption.h"
 #include "queue/database.h"
 #include "queue/manifest.h"
@@ -118,6 +121,20 @@ absl::Status CheckTarget(const DatabaseSource& target, const AdoptOptions& optio
   return CheckPreparation(target);
 }
 
+std::string AdoptedFile(const AdoptOptions& options) {
+  return absl::StrCat(options.folder, "/", kAdoptedFile);
+}
+
+absl::Status CheckNotAdopted(const AdoptOptions& options) {
+  const absl::StatusOr<std::string> by = ReadFile(AdoptedFile(options));
+  if (absl::IsNotFound(by.status()) || options.allow_adopted) return absl::OkStatus();
+  RETURN_IF_ERROR(by.status());
+  if (absl::StartsWith(*by, options.agent.server + " ")) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      options.folder, " was adopted: by ", absl::StripAsciiWhitespace(*by),
+      "; a second one would send all of it again. --allow-adopted, if that one does not"));
+}
+
 absl::Status Build(const AdoptOptions& options, const DatabaseSource& pack,
                    const std::optional<DatabaseSource>& target, const Places& places,
                    queue::AdoptReport& report) {
@@ -164,12 +181,23 @@ absl::StatusOr<queue::AdoptReport> Adopt(const AdoptOptions& options) {
     report.set_was_adopted(true);
     return report;
   }
+  RETURN_IF_ERROR(CheckNotAdopted(options));
   RETURN_IF_ERROR(CheckNotUnderWay(places.file, places.keep_as));
   RETURN_IF_ERROR(CheckIdentity(pack, options));
   if (target.has_value()) RETURN_IF_ERROR(CheckTarget(*target, options));
   RETURN_IF_ERROR(CheckExpiry(pack, options));
   RETURN_IF_ERROR(
       CheckRoom(options.state_dir, 2 * pack.info.bytes() + (target ? target->info.bytes() : 0)));
+  // Before it is taken over: killed in between, only this server can go on.
+  RemoveUnfinished(AdoptedFile(options));
+  const absl::Status marked = WriteFileAtomically(
+      AdoptedFile(options), absl::StrCat(options.agent.server, " ", TimeText(options.now), "\n"),
+      0640);
+  if (!marked.ok() && !options.allow_adopted) {
+    return absl::Status(marked.code(), absl::StrCat(marked.message(),
+                                                    "; on a disk that can only be read nothing "
+                                                    "keeps a second server off: --allow-adopted"));
+  }
   FaultPoint("queue.db.adopt.begun");
   const absl::Status adopted = Build(options, pack, target, places, report);
   if (!adopted.ok()) return GiveUp(places, adopted);
@@ -178,7 +206,7 @@ absl::StatusOr<queue::AdoptReport> Adopt(const AdoptOptions& options) {
 
 absl::Status FinishAdopt(const std::string& state_dir) {
   const std::string keep_as = StateDatabase(state_dir) + ".before-adopt";
-  if (!FileExists(keep_as)) return absl::OkStatus();
+  if (!FileExists(keep_as) && !FileExists(keep_as + ".mark")) return absl::OkStatus();
   RETURN_IF_ERROR(RemoveDatabase(keep_as));
   return SyncFolder(state_dir);
 }

@@ -1,7 +1,8 @@
 // Takes over the queue of another server, from a pack of it: both queues become one, in a new file
 // that takes the place of this server's with one rename. Deferred actions of the other server are
-// never run here; its letters are routed by this server's configuration. Neither the pack nor the
-// ledger is changed. Needs the agent stopped; blocks on files.
+// never run here; its letters are routed by this server's configuration. The ledger is not changed,
+// nor the pack, but for the file `adopted` in its folder: who took it over, so that no second
+// server does. Needs the agent stopped; blocks on files.
 //
 // Killed at any point, the old queue.db is there and whole, or the new one is; and it can be run
 // again. Where a test may be killed: "queue.db.adopt.begun", "queue.db.adopt.built", and swap.h.
@@ -24,6 +25,7 @@ inline constexpr char kRole[] = "salved";
 inline constexpr char kAnnounceSetting[] = "announce";
 inline constexpr char kPreparingSetting[] = "preparing";
 inline constexpr char kAdoptedSetting[] = "adopted_from";
+inline constexpr char kAdoptedFile[] = "adopted";  // In the pack's folder: "SERVER TIME".
 
 struct AdoptOptions {
   std::string state_dir;
@@ -31,13 +33,15 @@ struct AdoptOptions {
   const AgentDefinition& agent;  // This server's.
   bool allow_other_role = false;
   bool allow_other_group = false;
+  bool allow_adopted = false;  // By another server, whose copy is not used; or nothing can say so.
   absl::Duration extend;  // Messages that would expire at once live so much longer. Zero: refused.
   absl::Time now;
 };
 
 // Errors: kOutOfRange: of another version, role or group; kFailedPrecondition: the agent runs, the
 //   pack or this server's queue is not Clean, the preparation is unfinished (one line a point),
-//   messages would expire at once, an earlier adoption waits for its first start, no room;
+//   messages would expire at once, an earlier adoption waits for its first start, no room, another
+//   server has adopted it;
 //   kDataLoss: damaged, one line a fault; kNotFound, kPermissionDenied, kUnavailable.
 absl::StatusOr<queue::AdoptReport> Adopt(const AdoptOptions& options);
 

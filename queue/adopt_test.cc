@@ -13,6 +13,7 @@
 
 #include "gmock/gmock.h"
 #include "queue/database_fixture.h"
+#include "queue/hold.h"
 #include "queue/manifest.h"
 #include "queue/pack.h"
 #include "queue/reset.h"
@@ -61,6 +62,7 @@ class AdoptTest : public DatabaseTest {
     options.now = now_;
     options.allow_other_role = allow_other_role_;
     options.allow_other_group = allow_other_group_;
+    options.allow_adopted = allow_adopted_;
     options.extend = extend_;
     return Adopt(options);
   }
@@ -88,6 +90,7 @@ class AdoptTest : public DatabaseTest {
   AgentDefinition agent_;
   bool allow_other_role_ = false;
   bool allow_other_group_ = false;
+  bool allow_adopted_ = false;
   absl::Duration extend_ = absl::ZeroDuration();
 };
 
@@ -352,6 +355,51 @@ TEST_F(AdoptTest, RefusesWhatWouldExpireAtOnceUnlessItIsGivenTime) {
   EXPECT_EQ(Find(*here, message.mid()).message.expires_ns(),
             absl::ToUnixNanos(now_ + absl::Hours(2)));
   EXPECT_EQ(Find(*here, later.mid()).message.expires_ns(), later.expires_ns());
+}
+
+TEST_F(AdoptTest, RefusesAFolderThatAnotherServerHasAdoptedUnlessAllowed) {
+  auto store = Open(state());
+  PutLetters(*store, 3);
+  PackOf(std::move(store));
+  ASSERT_TRUE(DoAdopt().ok());
+  std::filesystem::remove_all(other_state());
+  std::filesystem::create_directories(other_state());
+  EXPECT_TRUE(DoAdopt().ok());  // The same one may, after whatever has become of it.
+  std::filesystem::remove_all(other_state());
+  std::filesystem::create_directories(other_state());
+  agent_.server = "web3";
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "was adopted: by web2 ");
+  allow_adopted_ = true;
+  ASSERT_TRUE(DoAdopt().ok());
+  allow_adopted_ = false;
+  agent_.server = "web2";
+  std::filesystem::remove_all(other_state());
+  std::filesystem::create_directories(other_state());
+  ExpectRefused(absl::StatusCode::kFailedPrecondition, "by web3 ");
+}
+
+// As on a disk that can only be read.
+TEST_F(AdoptTest, ABugAPackThatCanNotBeMarkedWasRefusedAlsoWhenAllowed) {
+  auto store = Open(state());
+  PutLetters(*store, 3);
+  PackOf(std::move(store));
+  std::filesystem::create_directories(pack() + "/adopted/in_the_way");
+  EXPECT_FALSE(DoAdopt().ok());
+  allow_adopted_ = true;
+  EXPECT_TRUE(DoAdopt().ok());
+}
+
+TEST_F(AdoptTest, WhatWasLeavingForACrashSetWaitsForAPerson) {
+  auto store = Open(state());
+  const auto letter = NewMessage(*store, queue::AF, "web1");
+  Put(*store, letter, "remote/ops");
+  const auto hold = HoldAll(*store, "set-1", now_);
+  ASSERT_TRUE(hold.ok() && store->Apply(hold->changes).ok());
+  PackOf(std::move(store));
+  ASSERT_TRUE(DoAdopt().ok());
+  auto here = OpenHere();
+  EXPECT_EQ(Find(*here, letter.mid()).queue, "remote/ops");
+  EXPECT_TRUE(Find(*here, letter.mid()).suspended);
 }
 
 TEST_F(AdoptTest, RefusesWhileTheAgentRuns) {

@@ -201,6 +201,8 @@ class Adoption {
 
   void RouteAnew(StoredMessage& stored) {
     queue::Message& message = stored.message;
+    // It was to wait for a person.
+    if (HeldQueueOf(stored.queue)) stored.suspended = true;
     // A transfer to this server that it knows nothing of has not arrived.
     if (message.handed_to() == options_.agent.server) message.clear_handed_to();
     if (stored.delivering) {

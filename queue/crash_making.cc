@@ -44,13 +44,13 @@ absl::Status SyncFolder(const std::string& dir) {
 }
 
 absl::Status CopyAll(int from, int to, const std::string& path) {
-  static constexpr size_t kChunk = 1 << 20;
+  static constexpr size_t kChunk = 8 << 20;
   bool by_kernel = true;  // Which shares the blocks where the file system can.
   std::string buffer;
-  while (true) {
+  for (off_t at = 0;;) {
     ssize_t n = -1;
     if (by_kernel) {
-      n = copy_file_range(from, nullptr, to, nullptr, 64 * kChunk, 0);
+      n = copy_file_range(from, nullptr, to, nullptr, kChunk, 0);
       if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
         by_kernel = false;
         buffer.resize(kChunk);
@@ -68,6 +68,10 @@ absl::Status CopyAll(int from, int to, const std::string& path) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus(errno, path);
     if (n == 0) return absl::OkStatus();
+    // On its way to the disk while the rest is copied: the sync at the end finds little left, in
+    // half the time for a large file. A hint: what goes wrong is the sync's to say.
+    sync_file_range(to, at, n, SYNC_FILE_RANGE_WRITE);
+    at += n;
   }
 }
 
@@ -278,6 +282,7 @@ absl::StatusOr<std::string> MakeSet(const CrashSetOptions& options,
   if (status.ok()) status = SyncFolder(crash_dir);
   if (status.ok()) status = SyncFolder(options.state_dir);
   if (status.ok()) return manifest.name();
+  RemoveSet(path);  // One that nobody is told of must not wait for a person.
   RemovePartialSets(crash_dir);
   return status;
 }

@@ -150,9 +150,9 @@ absl::Status CrashSet::OpenQueue() {
   return absl::OkStatus();
 }
 
-absl::Status CrashSet::FindState(CrashEntry& entry) {
+absl::StatusOr<bool> CrashSet::FindState(CrashEntry& entry) {
   entry.state = entry.in_flight ? EntryState::kErrNoRec : EntryState::kActNoExe;
-  if (states_ == nullptr) return absl::OkStatus();
+  if (states_ == nullptr) return false;
   for (const std::string& id : {entry.id, std::string(entry.in_flight ? kAllInFlight : "")}) {
     find_->BindText(1, id);
     ASSIGN_OR_RETURN(const bool found, find_->Step());
@@ -160,9 +160,9 @@ absl::Status CrashSet::FindState(CrashEntry& entry) {
     entry.state = static_cast<EntryState>(find_->Integer(0));
     entry.detail = std::string(find_->Bytes(1));
     find_->Reset();
-    break;
+    return id == entry.id;
   }
-  return absl::OkStatus();
+  return false;
 }
 
 absl::StatusOr<CrashEntry> CrashSet::EntryOf(StoredMessage stored) {
@@ -171,7 +171,7 @@ absl::StatusOr<CrashEntry> CrashSet::EntryOf(StoredMessage stored) {
   entry.in_flight = stored.delivering;
   entry.message = std::move(stored.message);
   entry.queue = std::move(stored.queue);
-  RETURN_IF_ERROR(FindState(entry));
+  RETURN_IF_ERROR(FindState(entry).status());
   return entry;
 }
 
@@ -190,14 +190,15 @@ absl::Status CrashSet::ForEach(const std::function<bool(const CrashEntry&)>& vis
     entry.id = action.attempt_id();
     entry.in_flight = true;
     entry.action = action;
-    RETURN_IF_ERROR(FindState(entry));
+    RETURN_IF_ERROR(FindState(entry).status());
     if (!visit(entry)) return absl::OkStatus();
   }
   RETURN_IF_ERROR(OpenQueue());
   if (store_ == nullptr) return absl::OkStatus();
-  for (int64_t offset = 0;; offset += kPage) {
-    ASSIGN_OR_RETURN(std::vector<StoredMessage> page, store_->List("", kPage, offset));
+  for (int64_t sequence = 0;;) {
+    ASSIGN_OR_RETURN(std::vector<StoredMessage> page, store_->ListAfter(sequence, kPage));
     for (StoredMessage& stored : page) {
+      sequence = stored.sequence;
       if (!IsOnItsWay(stored.queue)) continue;
       ASSIGN_OR_RETURN(CrashEntry entry, EntryOf(std::move(stored)));
       entry.key = ++key;
@@ -227,13 +228,39 @@ absl::Status CrashSet::SetStateOfInFlight(EntryState state, absl::string_view de
   return SetState(kAllInFlight, state, detail, now);
 }
 
+// Counted and not gone over: a start asks, and there may be a million.
 absl::StatusOr<bool> CrashSet::HasOpenEntry() {
-  bool open = false;
-  RETURN_IF_ERROR(ForEach([&open](const CrashEntry& entry) {
-    open = IsOpen(entry.state);
-    return !open;
-  }));
-  return open;
+  std::vector<CrashEntry> in_flight;
+  for (const crashset::Action& action : in_flight_.action()) {
+    in_flight.emplace_back().id = action.attempt_id();
+  }
+  int64_t pending = 0;
+  RETURN_IF_ERROR(OpenQueue());
+  if (store_ != nullptr) {
+    for (const QueueRow& queue : store_->Queues()) {
+      if (IsOnItsWay(queue.name)) pending += queue.messages;
+    }
+    ASSIGN_OR_RETURN(const std::vector<StoredMessage> delivering, store_->Delivering());
+    for (const StoredMessage& stored : delivering) {
+      if (!IsOnItsWay(stored.queue)) continue;
+      --pending;
+      in_flight.emplace_back().id = stored.message.mid();
+    }
+  }
+  int64_t decided = 0;  // Of those that were pending.
+  if (states_ != nullptr) {
+    ASSIGN_OR_RETURN(decided, states_->QueryInteger(absl::StrCat(
+                                  "SELECT count(*) FROM states WHERE id<>'", kAllInFlight,
+                                  "' AND state NOT IN (", static_cast<int>(EntryState::kErrNoRec),
+                                  ",", static_cast<int>(EntryState::kActNoExe), ")")));
+  }
+  for (CrashEntry& entry : in_flight) {
+    entry.in_flight = true;
+    ASSIGN_OR_RETURN(const bool has_own, FindState(entry));
+    if (IsOpen(entry.state)) return true;
+    if (has_own) --decided;
+  }
+  return decided < pending;
 }
 
 absl::StatusOr<std::set<std::string>> CrashSet::OpenAttempts() {
@@ -242,7 +269,7 @@ absl::StatusOr<std::set<std::string>> CrashSet::OpenAttempts() {
     CrashEntry entry;
     entry.id = action.attempt_id();
     entry.in_flight = true;
-    RETURN_IF_ERROR(FindState(entry));
+    RETURN_IF_ERROR(FindState(entry).status());
     if (IsOpen(entry.state)) attempts.insert(entry.id);
   }
   return attempts;

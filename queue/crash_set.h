@@ -144,8 +144,8 @@ class CrashSet {
   absl::Status OpenStates(bool make);
   absl::Status OpenQueue();
   absl::StatusOr<CrashEntry> EntryOf(StoredMessage stored);
-  // Fills in state and detail.
-  absl::Status FindState(CrashEntry& entry);
+  // Fills in state and detail; whether it has a state of its own.
+  absl::StatusOr<bool> FindState(CrashEntry& entry);
 
   const std::string dir_;
   crashset::Manifest manifest_;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 
@@ -15,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "queue/failing_disk.h"
 #include "queue/message_store.h"
 
 namespace salve {
@@ -257,6 +259,31 @@ TEST_F(CrashSetTest, StatesAreKept) {
   EXPECT_EQ(entry->detail, "why");
 }
 
+TEST_F(CrashSetTest, ItIsOpenUntilTheLastOneOfEachKindIsDecided) {
+  attempts_ = {NewAttempt("at-1"), NewAttempt("at-2")};
+  CrashWithQueue();  // web1-a-1 was in flight, web1-a-2 waits.
+  auto set = CrashSet::Open(PathOf(Secure(Options()).set));
+  ASSERT_TRUE(set.ok()) << set.status();
+  const auto say = [&](const std::string& id, EntryState state) {
+    ASSERT_TRUE((*set)->SetState(id, state, "", now_).ok());
+  };
+  say("at-1", EntryState::kErrRecov);
+  say("web1-a-1", EntryState::kErrRecov);
+  say("web1-a-2", EntryState::kActExec);
+  EXPECT_TRUE(*(*set)->HasOpenEntry());  // at-2
+  say("at-2", EntryState::kErrNoRec);
+  EXPECT_TRUE(*(*set)->HasOpenEntry());
+  ASSERT_TRUE((*set)->SetStateOfInFlight(EntryState::kErrRecov, "", now_).ok());
+  EXPECT_TRUE(*(*set)->HasOpenEntry());  // Its own state goes before that.
+  say("at-2", EntryState::kErrRecov);
+  EXPECT_FALSE(*(*set)->HasOpenEntry());
+  say("web1-a-2", EntryState::kActNoExe);
+  EXPECT_TRUE(*(*set)->HasOpenEntry());
+  say("web1-a-2", EntryState::kActError);
+  say("web1-a-1", EntryState::kErrNoRec);
+  EXPECT_TRUE(*(*set)->HasOpenEntry());
+}
+
 TEST_F(CrashSetTest, AFileThatIsMissingIsNamed) {
   CrashWithQueue();
   const std::string set = PathOf(Secure(Options()).set);
@@ -333,6 +360,56 @@ TEST_F(CrashSetTest, ADiskWithoutRoomIsSaidAndTheStartGoesOn) {
   EXPECT_NE(Secure(Options()).set, "");
   EXPECT_THAT(HeldAttempts(dir_), ElementsAre("f00"));
   umount(dir_.c_str());
+}
+
+// The queue is as it was, and there is the set that was told of and no other, or none and a
+// warning; the next start makes it.
+TEST_F(CrashSetTest, AFailureOfAnyOfItsCallsIsSaidAndTheNextStartMakesIt) {
+  CrashWithQueue();
+  attempts_ = {NewAttempt("f00")};
+  const auto files = [this] {
+    std::vector<std::string> bytes;
+    for (const char* name : {"/queue.db", "/queue.db-wal", "/queue.db.mark"}) {
+      std::string& content = bytes.emplace_back(fs::file_size(dir_ + name), '\0');
+      std::ifstream(dir_ + name, std::ios::binary)
+          .read(content.data(), static_cast<std::streamsize>(content.size()));
+    }
+    return bytes;
+  };
+  const auto before = files();
+  FailingDisk disk;
+  int failures = 0;
+  for (const int error : {ENOSPC, EIO}) {
+    for (const int64_t count : {INT64_C(1), INT64_MAX}) {
+      for (int64_t step = 0;; ++step) {
+        SCOPED_TRACE(absl::StrCat("error ", error, " at ", step, ", ", count, " times"));
+        fs::remove_all(dir_ + "/crash");
+        disk.FailAfter(step, error, count);
+        const CrashFinding finding = Secure(Options());
+        disk.Heal();
+        ++failures;
+        EXPECT_TRUE(files() == before);
+        EXPECT_TRUE(finding.unclean);
+        if (finding.set != "") {
+          EXPECT_EQ(Entries(finding.set).size(), 3u);
+          EXPECT_THAT(finding.held_attempts, ElementsAre("f00"));
+        } else {
+          EXPECT_FALSE(finding.warnings.empty());
+          EXPECT_THAT(finding.held_attempts, IsEmpty());
+        }
+        // One that is in its place when the disk can't even sync that can't be removed either.
+        const bool for_good = error == EIO && count > 1;
+        for (const std::string& set : Sets()) {
+          EXPECT_TRUE(set == finding.set || absl::EndsWith(set, ".partial") || for_good) << set;
+        }
+        if (!disk.has_failed()) break;
+        EXPECT_NE(Secure(Options()).set, "");
+        ASSERT_EQ(Sets().size(), 1u) << testing::PrintToString(Sets());
+        EXPECT_EQ(Entries(Sets()[0]).size(), 3u);
+      }
+    }
+  }
+  EXPECT_GT(failures, 50);
 }
 
 // Dies at each point while it makes the set; the next start leaves one whole set.

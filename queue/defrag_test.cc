@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include <cerrno>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "queue/database_fixture.h"
+#include "queue/failing_disk.h"
 #include "queue/pack.h"
 
 namespace salve {
@@ -80,6 +82,13 @@ TEST_F(DefragTest, TheManifestOfAPackTellsOfTheNewFile) {
   ExpectAllThere(pack());
 }
 
+TEST_F(DefragTest, APathMayBeginWithTwoSlashes) {
+  MakeFragmented(state());
+  const auto report = Defragment("/" + FileIn(state()));
+  ASSERT_TRUE(report.ok()) << report.status();
+  ExpectAllThere(state());
+}
+
 TEST_F(DefragTest, RefusesADirtyFile) {
   PutLetters(*Open(state()), 1);
   EXPECT_EQ(Defragment(state()).status().code(), absl::StatusCode::kFailedPrecondition);
@@ -94,6 +103,23 @@ TEST_F(DefragTest, RefusesWhileTheAgentRunsAndAMissingFile) {
   close(lock);
 }
 
+// Also of the sync, which goes on beside the checks.
+TEST_F(DefragTest, SaysEachFailureOfTheDisk) {
+  MakeFragmented(state());
+  const auto files = Snapshot(state());
+  FailingDisk disk;
+  int64_t step = 0;
+  for (;; ++step) {
+    Restore(state(), files);
+    disk.FailAfter(step, EIO, 1);
+    const absl::Status status = Defragment(state()).status();
+    disk.Heal();
+    if (!disk.has_failed()) break;
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << step << ": " << status;
+  }
+  EXPECT_GT(step, 5);
+}
+
 // Or it is mended, where only an index is damaged; a row that is damaged stays so, and is found.
 TEST_F(DefragTest, HidesNoDamage) {
   MakeFragmented(state());
@@ -105,7 +131,8 @@ TEST_F(DefragTest, HidesNoDamage) {
     SCOPED_TRACE(offset);
     Restore(state(), files);
     Flip(FileIn(state()), offset);
-    const std::string before = Snapshot(state()).at("queue.db");
+    std::string before = files.at("queue.db");
+    before[offset] ^= 0x20;
     const auto report = Defragment(state());
     if (!report.ok()) {
       ++refused;

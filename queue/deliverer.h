@@ -29,8 +29,9 @@ struct DeliveryResult {
     kElsewhere,   // Of a transfer: this acceptor takes none now, another may.
   };
   Kind kind = Kind::kDelivered;
-  std::string detail;       // What the peer said; holds no secret. At most 1 KiB is kept.
-  absl::Duration again_in;  // Of kWait and kNotReached, when known; zero: as configured.
+  std::string detail;           // What the peer said; holds no secret. At most 1 KiB is kept.
+  absl::Duration again_in;      // Of kWait and kNotReached, when known; zero: as configured.
+  std::string attempt_id = {};  // Of a deferred action that had begun: in the ledger.
 };
 
 class Deliverer {

@@ -12,6 +12,15 @@ namespace {
 constexpr absl::Duration kRememberedMin = absl::Hours(48);
 constexpr size_t kReasonBytesMax = 1024;
 
+int64_t LiveIn(const std::vector<QueueRow>& rows) {
+  int64_t sum = 0;
+  for (const QueueRow& row : rows) {
+    const auto kind = QueueKindOf(row.name);
+    if (kind != QueueKind::kDead && kind != QueueKind::kHeld) sum += row.messages;
+  }
+  return sum;
+}
+
 }  // namespace
 
 int64_t QueuePicture::MessagesIn(const std::string& queue) const {
@@ -21,17 +30,11 @@ int64_t QueuePicture::MessagesIn(const std::string& queue) const {
   return 0;
 }
 
-int64_t QueuePicture::messages() const {
-  int64_t sum = 0;
-  for (const QueueRow& row : rows) {
-    if (row.name != "dead") sum += row.messages;
-  }
-  return sum;
-}
+int64_t QueuePicture::messages() const { return LiveIn(rows); }
 
 QueuePicture QueueDesk::Picture() const {
-  QueuePicture picture{store_.Queues(), store_.bytes(), store_.disk_room(), trouble_,
-                       is_dead_full_};
+  QueuePicture picture{store_.Queues(), store_.bytes(), store_.disk_room(),
+                       trouble_,        is_dead_full_,  OwedEver()};
   picture.is_dead_full &= picture.MessagesIn("dead") >= rules_->dead_max;
   return picture;
 }
@@ -43,13 +46,7 @@ int64_t QueueDesk::CountOf(const std::string& queue) const {
   return 0;
 }
 
-int64_t QueueDesk::Live() const {
-  int64_t sum = 0;
-  for (const QueueRow& row : store_.Queues()) {
-    if (row.name != "dead") sum += row.messages;
-  }
-  return sum;
-}
+int64_t QueueDesk::Live() const { return LiveIn(store_.Queues()); }
 
 bool QueueDesk::IsSuspended(const std::string& queue) const {
   for (const QueueRow& row : store_.Queues()) {
@@ -94,6 +91,7 @@ void QueueDesk::TellStep(const Step& step) {
   if (!step.former_queue.empty()) {
     events_.back().mutable_queue()->set_former_queue(step.former_queue);
   }
+  if (!step.attempt_id.empty()) events_.back().mutable_queue()->set_attempt_id(step.attempt_id);
   if (step.letter_event_id != 0) {
     TellLetter(step.letter_event_id, step.row, step.reason, step.merged);
   }
@@ -101,10 +99,11 @@ void QueueDesk::TellStep(const Step& step) {
 
 absl::Status QueueDesk::ApplyAndTell(Changes changes, std::vector<Step> steps) {
   buried_ = 0;
-  if (changes.puts.empty() && changes.updates.empty() && changes.ends.empty()) {
+  if (changes.puts.empty() && changes.updates.empty() && changes.ends.empty() &&
+      changes.rename_queues.empty()) {
     return absl::OkStatus();
   }
-  RETURN_IF_ERROR(Apply(std::move(changes)).status());
+  RETURN_IF_ERROR(ApplyOwing(std::move(changes), steps));
   for (const Step& step : steps) TellStep(step);
   return absl::OkStatus();
 }
@@ -113,6 +112,7 @@ void QueueDesk::AddEnd(const StoredMessage& row, Final final, const std::string&
                        Changes& changes, std::vector<Step>& steps, int merged) {
   changes.ends.push_back({row.sequence, final, reason, Until(row.message)});
   steps.push_back({EndEventId(final), row, reason, final == Final::kDone ? 5 : 0, merged});
+  steps.back().final = final;
 }
 
 void QueueDesk::AddMove(StoredMessage row, const Route& route, Changes& changes,
@@ -140,6 +140,7 @@ bool QueueDesk::AddDeath(StoredMessage row, const std::string& reason, Changes& 
   dead.set_reason(reason);
   dead.set_moved_at_ns(absl::ToUnixNanos(Now()));
   row.message.clear_unreachable_reason();
+  row.message.clear_unconfirmed_ns();
   row.queue = "dead";
   changes.updates.push_back({.sequence = row.sequence,
                              .message = row.message,

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "config/config.pb.h"
 #include "queue/deliverer.h"
+#include "queue/hold.h"
 #include "queue/known_attempt.h"
 #include "queue/message_store.h"
 #include "queue/routing.h"
@@ -36,9 +37,10 @@ struct QueuePicture {
   MessageStore::DiskRoom disk;
   std::string trouble;  // Why the last step could not be kept; "": it was.
   bool is_dead_full = false;
+  std::map<std::string, int64_t> owed;  // By acceptor that is owed words: how many ever.
 
   int64_t MessagesIn(const std::string& queue) const;
-  int64_t messages() const;  // In all queues but dead.
+  int64_t messages() const;  // In all queues but dead, and those that leave for a crash set.
 };
 
 class QueueDesk {
@@ -46,7 +48,7 @@ class QueueDesk {
   using Mids = std::vector<std::string>;
 
   // Both must outlive it.
-  QueueDesk(MessageStore& store, const Clock& clock) : store_(store), clock_(clock) {}
+  QueueDesk(MessageStore& store, const Clock& clock);
 
   // By which rules the next steps go. Requires: before any of them.
   void SetRules(std::shared_ptr<const QueueRules> rules) { rules_ = std::move(rules); }
@@ -56,13 +58,23 @@ class QueueDesk {
   // ---- Acceptance (desk_accept.cc)
   // Each group all or none; all that can in one transaction. Errors of a group: Dispatcher::Accept.
   std::vector<absl::StatusOr<Mids>> Accept(std::vector<std::vector<Submission>> groups);
-  // An answer for a peer, after commit and sync.
-  absl::StatusOr<v1::TransferResponse> Transfer(const v1::TransferRequest& request);
+  // An answer for a peer, after commit and sync. `closed`: why nothing is accepted; "": it is.
+  absl::StatusOr<v1::TransferResponse> Transfer(const v1::TransferRequest& request,
+                                                const std::string& closed);
   absl::StatusOr<v1::CheckArrivalResponse> CheckArrival(const v1::CheckArrivalRequest& request);
   // What came into the inbox is told (event 40009), at most 1000, and ended when those events are
   // on disk: a crash between tells them again.
   absl::StatusOr<std::vector<int64_t>> ShowInbox();
   absl::Status EndInbox(const std::vector<int64_t>& sequences);
+
+  // ---- What became of transfers (desk_words.cc)
+  // Taken from another member it waits so long for its sender's word, in each life of this server.
+  static constexpr absl::Duration kConfirmWithin = absl::Minutes(1);
+  absl::StatusOr<v1::EndTransfersResponse> EndTransfers(const v1::EndTransfersRequest& request);
+  // What an acceptor is owed; and that it was told so, with what it said of each.
+  v1::EndTransfersRequest Owed(const std::string& acceptor);
+  void OnTold(const std::string& acceptor, const v1::EndTransfersRequest& told,
+              const v1::EndTransfersResponse& answer);
 
   // ---- Delivery (desk_stream.cc)
   struct Order {
@@ -75,15 +87,18 @@ class QueueDesk {
     std::vector<StoredMessage> messages;  // Marked in flight.
     std::optional<absl::Time> next_due;   // When there is none now.
     bool more = false;                    // Others wait behind them.
+    bool unconfirmed = false;             // There is none now as a sender's word is waited for.
   };
   absl::StatusOr<Picked> Pick(const Order& order);
   struct Settlement {
     std::string queue;
     std::vector<int64_t> sequences;
     DeliveryResult result;
-    std::string digest_id;     // Of several.
-    absl::Duration retry_in;   // Of kNotReached: when the stream tries again.
-    bool interrupted = false;  // The agent stops: nothing counts.
+    std::string digest_id;  // Of several.
+    // The acceptor to which it was handed once has it, as it said before the attempt.
+    bool is_at_acceptor = false;
+    absl::Duration retry_in = {};  // Of kNotReached: when the stream tries again.
+    bool interrupted = false;      // The agent stops: nothing counts.
   };
   absl::Status Settle(const Settlement& settlement);
   // Tells the other destinations that this queue's is not reached, once for its oldest message.
@@ -115,6 +130,8 @@ class QueueDesk {
     std::map<std::string, int64_t> singles;
   };
   absl::StatusOr<Resumed> Recover(const Recovery& recovery);
+  // A page of what a crash under HOLD found leaves the queue (hold.h). Whether there was one.
+  absl::StatusOr<bool> ReleaseHeld();
   // Marks the ends as told that are older than 10 s, tells on what an earlier life may not have
   // told, and lets the store keep house.
   absl::Status Keep();
@@ -149,7 +166,7 @@ class QueueDesk {
   absl::Status NoMessage(const std::string& id) const;
   bool IsSuspended(const std::string& queue) const;
   int64_t CountOf(const std::string& queue) const;
-  int64_t Live() const;  // Messages in all queues but dead.
+  int64_t Live() const;  // Messages in all queues but dead, and those that leave for a set.
   void Tell(int event_id, const StoredMessage& row, const std::string& reason);
   void TellLetter(int event_id, const StoredMessage& row, const std::string& text, int merged);
 
@@ -173,6 +190,8 @@ class QueueDesk {
     int letter_event_id = 0;
     int merged = 0;
     std::string former_queue = {};
+    std::string attempt_id = {};
+    std::optional<Final> final = {};  // Of an end.
   };
   void SettleRow(const Settlement& settlement, StoredMessage row, Changes& changes,
                  std::vector<Step>& steps);
@@ -188,11 +207,20 @@ class QueueDesk {
   void AddPoison(StoredMessage row, const std::string& reason, Changes& changes,
                  std::vector<Step>& steps);
   absl::Status ApplyAndTell(Changes changes, std::vector<Step> steps);
+  // With the words that the ends among the steps owe to acceptors.
+  absl::Status ApplyOwing(Changes changes, const std::vector<Step>& steps);
+  absl::Status KeepOwed();
+  void TellDoubt(const queue::OwedWord& word);
+  absl::Status TakeOutOfSet(const v1::TransferEnd& withdrawn);
+  std::map<std::string, int64_t> OwedEver() const;
+  // Until when its sender's word is waited for; the past: it is not.
+  absl::Time HeldUntil(const queue::Message& message) const;
   void TellStep(const Step& step);
 
   absl::Status SettleCrashed(const Recovery& recovery, bool dirty, Resumed& resumed);
   absl::Status PoisonKey(const std::string& key);
   absl::Status Hold(const std::string& set);
+  absl::Status ApplyHeld(HoldStep step);
   absl::Status TellUntold();
   absl::Status MarkTold();
   absl::StatusOr<StoredMessage> Find(const std::string& id) const;
@@ -209,6 +237,10 @@ class QueueDesk {
   bool is_telling_ = false;  // There are more of them.
   absl::Time began_ = absl::InfiniteFuture();
   int64_t buried_ = 0;  // Put into dead by the transaction that is being made.
+  queue::OwedWords owed_;
+  bool is_owed_kept_ = true;  // As it is on disk.
+  std::map<std::string, int64_t> owed_ever_;
+  size_t held_told_ = 0;
 };
 
 }  // namespace salve

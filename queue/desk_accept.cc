@@ -146,7 +146,8 @@ absl::StatusOr<std::string> QueueDesk::FindDouble(const queue::Message& message)
   return ended->has_value() ? (*ended)->mid : std::string();
 }
 
-absl::StatusOr<v1::TransferResponse> QueueDesk::Transfer(const v1::TransferRequest& request) {
+absl::StatusOr<v1::TransferResponse> QueueDesk::Transfer(const v1::TransferRequest& request,
+                                                         const std::string& closed) {
   using Response = v1::TransferResponse;
   if (request.purpose() != v1::TransferRequest::PROBE) {
     const auto opened = OpenParcel(request.parcel());
@@ -163,6 +164,7 @@ absl::StatusOr<v1::TransferResponse> QueueDesk::Transfer(const v1::TransferReque
       return Answer(Response::REFUSED, "an inbox takes no deferred action");
     }
   }
+  if (!closed.empty()) return Answer(Response::ANOTHER, closed);
   if (request.purpose() != v1::TransferRequest::FORWARD &&
       rules_->mode != config::Queue::LOCALLY_FOR_OTHERS) {
     return Answer(Response::ANOTHER, "this server does not accept for others");
@@ -177,6 +179,8 @@ absl::StatusOr<v1::TransferResponse> QueueDesk::Transfer(const v1::TransferReque
   }
   if (request.purpose() == v1::TransferRequest::PROBE) return Answer(Response::ACCEPTED, "");
   ASSIGN_OR_RETURN(queue::Message message, OpenParcel(request.parcel()));
+  message.clear_unconfirmed_ns();
+  if (request.confirms()) message.set_unconfirmed_ns(absl::ToUnixNanos(Now() + kConfirmWithin));
   return Take(std::move(message), request.sender(), request.purpose());
 }
 
@@ -261,7 +265,9 @@ absl::Status QueueDesk::EndInbox(const std::vector<int64_t>& sequences) {
   std::vector<Step> steps;
   for (const int64_t sequence : sequences) {
     const auto row = store_.Get(sequence);
-    if (!row.ok() || row->queue != "inbox") continue;  // Removed meanwhile.
+    if (absl::IsNotFound(row.status())) continue;  // Removed meanwhile.
+    RETURN_IF_ERROR(row.status());
+    if (row->queue != "inbox") continue;
     AddEnd(*row, Final::kDone, "received", changes, steps);
     steps.back().letter_event_id = 0;
   }

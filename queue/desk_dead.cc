@@ -48,6 +48,7 @@ absl::StatusOr<v1::ReregisterResponse> QueueDesk::Reregister(const v1::Reregiste
   message.set_priority(old.priority());
   message.set_correlation(old.correlation());
   message.set_hops(old.hops());
+  message.set_handed_to(old.handed_to());
   const Route route = RouteOf(message, *rules_);
   message.set_unreachable_reason(route.unreachable_reason);
   Changes changes;

@@ -30,7 +30,7 @@ absl::StatusOr<std::optional<absl::Time>> QueueDesk::Expire() {
   std::vector<Step> steps;
   bool stays = false;
   for (const StoredMessage& row : rows) {
-    if (row.delivering) {  // Its attempt decides.
+    if (row.delivering || HeldQueueOf(row.queue)) {  // Its attempt decides, or a person.
       stays = true;
       continue;
     }
@@ -152,15 +152,15 @@ absl::Status QueueDesk::SettleCrashed(const Recovery& recovery, bool dirty, Resu
     if (message.type() == queue::UP) {
       if (dirty && recovery.crashes_of && recovery.crashes_of(message.deferred()) >= kPoisonAt) {
         poisoned_keys.insert(ActionKey(message.deferred()));
-        changes.updates.push_back({.sequence = row.sequence, .delivering = false});
         continue;
       }
       const auto known = recovery.attempt_of ? recovery.attempt_of(message.mid()) : std::nullopt;
       if (known && (dirty || !known->in_progress)) {
         const bool succeeded = !known->crashed && known->result == "Succeeded";
+        const bool has_result = !known->crashed && !known->in_progress && !known->result.empty();
         AddEnd(row, succeeded ? Final::kDone : Final::kFailed,
-               succeeded || (!known->crashed && !known->result.empty()) ? known->result : "crashed",
-               changes, steps);
+               has_result ? known->result : "crashed", changes, steps);
+        steps.back().attempt_id = known->id;
         continue;
       }
       if (known) {
@@ -199,43 +199,42 @@ absl::Status QueueDesk::SettleCrashed(const Recovery& recovery, bool dirty, Resu
     changes.updates.push_back(
         {.sequence = row.sequence, .message = message, .delivering = false, .due = Now()});
   }
-  RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
+  // Before the rest: as long as one is in flight, the next start does it again.
   for (const std::string& key : poisoned_keys) RETURN_IF_ERROR(PoisonKey(key));
-  return absl::OkStatus();
+  return ApplyAndTell(std::move(changes), std::move(steps));
 }
 
-// Everything that is on its way waits for a person: in the set, or suspended when there is none.
 absl::Status QueueDesk::Hold(const std::string& set) {
-  int64_t held = 0;
-  for (const QueueRow& queue : store_.Queues()) {
-    const auto kind = QueueKindOf(queue.name);
-    if (!kind || !IsOnItsWay(*kind)) continue;
-    for (int64_t offset = 0; offset >= 0;) {
-      ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows,
-                       store_.List(queue.name, kPage, offset));
-      Changes changes;
-      std::vector<Step> steps;
-      for (const StoredMessage& row : rows) {
-        if (!set.empty()) {
-          AddEnd(row, Final::kHeldInSet, set, changes, steps);
-        } else if (!row.suspended || row.delivering) {
-          changes.updates.push_back(
-              {.sequence = row.sequence, .delivering = false, .suspended = true});
-        }
-      }
-      held += static_cast<int64_t>(rows.size());
-      // The log takes no more at once; these are told by the next life, as untold.
-      if (held > static_cast<int64_t>(kUntoldMax)) steps.clear();
-      offset = rows.size() < kPage ? -1 : set.empty() ? offset + static_cast<int64_t>(kPage) : 0;
-      RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
-    }
-  }
-  if (held == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(HoldStep step, HoldAll(store_, set, Now()));
+  if (step.held == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(ApplyHeld(std::move(step)));
   const std::string where = set.empty() ? "suspended in the queue, as no crash set could be made"
                                         : absl::StrCat("held in the crash set ", set);
   events_.push_back(QueueNews(set.empty() ? 40017 : 40011, v1::Warning,
-                              absl::StrCat(held, " messages are ", where), "", held));
+                              absl::StrCat(step.held, " messages are ", where), "", step.held));
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> QueueDesk::ReleaseHeld() {
+  absl::StatusOr<HoldStep> read = salve::ReleaseHeld(store_, Now());
+  if (!read.ok()) {
+    trouble_ =
+        absl::StrCat("what a crash has held can't leave the queue: ", read.status().message());
+    return read.status();
+  }
+  HoldStep step = *std::move(read);
+  const bool has_page = !step.leaving.empty();
+  RETURN_IF_ERROR(ApplyHeld(std::move(step)));
+  return has_page;
+}
+
+absl::Status QueueDesk::ApplyHeld(HoldStep step) {
+  std::vector<Step> steps;
+  for (size_t i = 0; i < step.changes.ends.size() && held_told_ < kUntoldMax; ++i, ++held_told_) {
+    steps.push_back(
+        {EndEventId(Final::kHeldInSet), std::move(step.leaving[i]), step.changes.ends[i].reason});
+  }
+  return ApplyAndTell(std::move(step.changes), std::move(steps));
 }
 
 // A portion: the event log takes no more at once.
@@ -291,6 +290,7 @@ absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) 
 
 absl::Status QueueDesk::Keep() {
   RETURN_IF_ERROR(MarkTold());
+  RETURN_IF_ERROR(KeepOwed());
   return store_.Keep(Now(), kEndsMax);
 }
 

@@ -24,7 +24,10 @@ void SetTime(int64_t nanos, google::protobuf::Timestamp* time) {
 std::string StateOf(const StoredMessage& row) {
   if (row.removing) return "removing";
   if (row.delivering) return "delivering";
-  return row.suspended ? "suspended" : "waiting";
+  if (row.suspended) return "suspended";
+  const bool is_unconfirmed =
+      row.message.unconfirmed_ns() != 0 && QueueKindOf(row.queue) == QueueKind::kRemote;
+  return is_unconfirmed ? "unconfirmed" : "waiting";
 }
 
 v1::QueueMessage Shown(const StoredMessage& row) {
@@ -43,8 +46,9 @@ v1::QueueMessage Shown(const StoredMessage& row) {
   shown.set_correlation(message.correlation());
   SetTime(message.created_ns(), shown.mutable_created());
   SetTime(message.expires_ns(), shown.mutable_expires());
-  if (!row.suspended && row.queue != "dead" && row.due > absl::UnixEpoch()) {
-    SetTime(absl::ToUnixNanos(row.due), shown.mutable_next_attempt());
+  const absl::Time due = std::max(row.due, absl::FromUnixNanos(message.unconfirmed_ns()));
+  if (!row.suspended && row.queue != "dead" && due > absl::UnixEpoch()) {
+    SetTime(absl::ToUnixNanos(due), shown.mutable_next_attempt());
   }
   shown.set_attempts(message.attempts());
   shown.set_deliveries(message.deliveries());
@@ -62,6 +66,7 @@ v1::QueueMessage Shown(const StoredMessage& row) {
     SetTime(message.dead().moved_at_ns(), shown.mutable_moved_at());
   }
   shown.set_internal_id(row.sequence);
+  shown.set_handed_to(message.handed_to());
   return shown;
 }
 
@@ -272,19 +277,19 @@ absl::StatusOr<v1::ControlMessageResponse> QueueDesk::Control(
       told = events_.size();
       break;
     }
-    case Request::REMOVE:
+    case Request::REMOVE: {
+      std::vector<Step> steps;
       if (row.delivering) {
         row.removing = true;
         changes.updates.push_back({.sequence = row.sequence, .removing = true});
       } else {
-        changes.ends.push_back(
-            {row.sequence, Final::kRemoved, absl::StrCat("removed ", why), Until(row.message)});
+        AddEnd(row, Final::kRemoved, absl::StrCat("removed ", why), changes, steps);
       }
-      RETURN_IF_ERROR(Apply(std::move(changes)).status());
-      if (!row.delivering) Tell(40007, row, absl::StrCat("removed ", why));
+      RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
       told = events_.size();
       if (request.notify()) RETURN_IF_ERROR(NotifyOthers(row, why));
       break;
+    }
     default:
       return absl::InvalidArgumentError("verb: suspend, resume or remove");
   }

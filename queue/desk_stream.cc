@@ -59,15 +59,13 @@ std::vector<StoredMessage> QueueDesk::Choose(const Order& order,
   const absl::Time now = Now();
   std::map<std::string, int64_t> earliest;  // By what must not be overtaken.
   for (const StoredMessage& row : rows) {
-    // One that can't be buried, as dead is full, holds up nobody.
-    if (!row.delivering && HasExpired(row.message, now)) continue;
     const std::string key = OrderKey(row.message);
     const auto [at, is_new] = earliest.emplace(key, row.sequence);
     if (!is_new) at->second = std::min(at->second, row.sequence);
   }
   std::vector<const StoredMessage*> open;
   for (const StoredMessage& row : rows) {
-    if (row.delivering || HasExpired(row.message, now)) continue;
+    if (row.delivering) continue;
     const std::string key = OrderKey(row.message);
     if (!order.digest && !key.empty() && earliest[key] != row.sequence) continue;
     if (row.due > now) {
@@ -87,17 +85,24 @@ std::vector<StoredMessage> QueueDesk::Choose(const Order& order,
   std::set<std::string> blocked;
   size_t bytes = 0;
   for (const StoredMessage* row : open) {
+    // Before one that an acceptor may have, that one is asked: it goes alone.
+    const bool asks_first = !row->message.handed_to().empty();
     const std::string key = OrderKey(row->message);
     if (row->due > now || blocked.contains(key)) {
       if (!key.empty()) blocked.insert(key);
       continue;
     }
     bytes += DigestLine(row->message).size();
-    if (chosen.size() == kDigestMessagesMax || (!chosen.empty() && bytes > kDigestBytesMax)) {
+    if (chosen.size() == kDigestMessagesMax ||
+        (!chosen.empty() && (bytes > kDigestBytesMax || asks_first))) {
       picked.more = true;
       break;
     }
     chosen.push_back(*row);
+    if (asks_first) {
+      picked.more = true;
+      break;
+    }
   }
   picked.more |= !chosen.empty() && rows.size() == kWindow;  // Else the next due one wakes it.
   return chosen;
@@ -120,17 +125,26 @@ absl::StatusOr<QueueDesk::Picked> QueueDesk::PickNow(const Order& order) {
     picked.more = true;
   }
   if (chosen.empty()) {
+    const auto hold = [this](std::vector<StoredMessage>& rows) {
+      for (StoredMessage& row : rows) row.due = std::max(row.due, HeldUntil(row.message));
+    };
     Order asked = order;
-    ASSIGN_OR_RETURN(std::vector<StoredMessage> rows, store_.Unsuspended(order.queue, 2));
+    // What has expired and can't be buried, as dead is full, holds up nobody.
+    ASSIGN_OR_RETURN(std::vector<StoredMessage> rows, store_.Unsuspended(order.queue, 2, Now()));
+    hold(rows);
     const bool head_alone = !rows.empty() && rows.front().sequence <= order.single_upto;
     asked.digest = order.digest && !head_alone;
     // The head alone is enough unless it waits, or an earlier one of it may stand behind it.
-    if (rows.size() == 2 &&
-        (asked.digest || rows.front().due > Now() || rows.front().delivering ||
-         rows.front().message.priority() > 0 || HasExpired(rows.front().message, Now()))) {
-      ASSIGN_OR_RETURN(rows, store_.Unsuspended(order.queue, kWindow));
+    if (rows.size() == 2 && (asked.digest || rows.front().due > Now() || rows.front().delivering ||
+                             rows.front().message.priority() > 0)) {
+      ASSIGN_OR_RETURN(rows, store_.Unsuspended(order.queue, kWindow, Now()));
+      hold(rows);
     }
     chosen = Choose(asked, rows, picked);
+    picked.unconfirmed =
+        chosen.empty() && std::any_of(rows.begin(), rows.end(), [](const auto& row) {
+          return row.message.unconfirmed_ns() != 0;
+        });
   }
   if (chosen.empty()) return picked;
   Changes changes;
@@ -143,6 +157,7 @@ absl::StatusOr<QueueDesk::Picked> QueueDesk::PickNow(const Order& order) {
       continue;
     }
     row.message.set_attempts(row.message.attempts() + 1);
+    row.message.clear_unconfirmed_ns();
     if (is_relay) row.message.set_handed_to(relay);
     row.delivering = true;
     changes.updates.push_back(
@@ -159,6 +174,10 @@ void QueueDesk::SettleRow(const Settlement& settlement, StoredMessage row, Chang
   using Kind = DeliveryResult::Kind;
   const int merged =
       static_cast<int>(settlement.digest_id.empty() ? 0 : settlement.sequences.size());
+  if (settlement.is_at_acceptor) {  // It ends as if its answer had come.
+    row.queue = absl::StrCat("relay/", row.message.handed_to());
+    changes.updates.push_back({.sequence = row.sequence, .queue = row.queue});
+  }
   const bool is_relay = QueueKindOf(row.queue) == QueueKind::kRelay;
   const std::string detail = Text(settlement.result.detail);
   switch (settlement.result.kind) {
@@ -171,10 +190,14 @@ void QueueDesk::SettleRow(const Settlement& settlement, StoredMessage row, Chang
         reason =
             absl::StrCat("in digest ", settlement.digest_id, detail.empty() ? "" : ": ", detail);
       }
-      return AddEnd(row, Final::kDone, reason, changes, steps, merged);
+      AddEnd(row, Final::kDone, reason, changes, steps, merged);
+      steps.back().attempt_id = settlement.result.attempt_id;
+      return;
     }
     case Kind::kFailed:
-      return AddEnd(row, Final::kFailed, detail, changes, steps);
+      AddEnd(row, Final::kFailed, detail, changes, steps);
+      steps.back().attempt_id = settlement.result.attempt_id;
+      return;
     case Kind::kObsolete:
       return AddEnd(row, Final::kObsolete, detail, changes, steps);
     default:

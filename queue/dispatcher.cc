@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "queue/dispatcher_state.h"
+#include "queue/hold.h"
 #include "queue/pressure.h"
 #include "queue/queue_events.h"
 
@@ -35,6 +36,7 @@ Dispatcher::State::State(Parts given) : parts(std::move(given)) {
 
 Dispatcher::State::~State() {
   for (const TimerId timer : {tick, expiry, stop_deadline}) parts.loop.CancelTimer(timer);
+  for (const auto& [acceptor, one] : owing) parts.loop.CancelTimer(one.timer);
   for (auto& [name, stream] : streams) {
     parts.loop.CancelTimer(stream->timer);
     if (stream->deliverer != nullptr) stream->deliverer->Cancel(stream->delivery);
@@ -54,7 +56,7 @@ absl::Status Dispatcher::Recover(config::Queue::Recovery recovery, const std::st
   RETURN_IF_ERROR(resumed.status());
   state.resumed_digests = std::move(resumed->digests);
   state.resumed_singles = std::move(resumed->singles);
-  if (dirty && recovery == config::Queue::HOLD && set.empty() && state.picture.messages() > 0) {
+  if (dirty && recovery == config::Queue::HOLD && set.empty() && HasHeld(state.picture.rows)) {
     state.held = "after a crash the queue's messages are suspended, as no crash set could be made";
   }
   return absl::OkStatus();
@@ -89,6 +91,7 @@ void Dispatcher::Configure(const AgentDefinition& agent) {
   if (is_first) {
     state.Tick();
     state.ReadInbox();
+    state.ReleaseHeld();
   }
   state.PumpAll();
 }
@@ -122,6 +125,7 @@ void Dispatcher::State::Take(std::vector<v1::Event> events, QueuePicture taken) 
   }
   picture = std::move(taken);
   JudgePressure();
+  TellOwed();
 }
 
 void Dispatcher::State::JudgePressure() {
@@ -156,6 +160,7 @@ std::string Dispatcher::State::WhyNotAccepting() const {
 
 void Dispatcher::State::CheckStopped() {
   if (!stopping || stopped || active > 0 || tasks > 0 || accept_posted) return;
+  if (reading_inbox && stop_deadline != TimerId::kNone) return;
   stopped = true;
   parts.loop.CancelTimer(std::exchange(stop_deadline, TimerId::kNone));
   if (on_stopped) parts.loop.Post(std::move(on_stopped));

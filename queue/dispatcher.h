@@ -10,6 +10,9 @@
 //
 // Order of writes: what is tried is marked in flight before (one synced commit), its end is one
 // commit after. A crash between the two counts against the message; at the second it is poison.
+//
+// What an acceptor took waits there for its sender's word, CONFIRM or WITHDRAW, which the sender
+// owes it from the commit with its own end on; but for no longer than a minute (desk_words.cc).
 #ifndef SALVE_QUEUE_DISPATCHER_H_
 #define SALVE_QUEUE_DISPATCHER_H_
 
@@ -60,6 +63,12 @@ class Dispatcher {
     std::function<void(const std::string& queue, const queue::Message&,
                        absl::AnyInvocable<void(Arrival)>)>
         check_arrival;
+    // Tells an acceptor what became of messages that it took or may have (EndTransfers). Null: it
+    // can't be told.
+    using Ended = absl::StatusOr<v1::EndTransfersResponse>;
+    std::function<void(const std::string& acceptor, const v1::EndTransfersRequest&,
+                       absl::AnyInvocable<void(Ended)>)>
+        end_transfers;
     // Reaches an acceptor without a message, for `cluster test`: OK when it would take one. Ends
     // within 5 s. Null: can't be asked.
     std::function<void(const std::string& server, absl::AnyInvocable<void(absl::Status)>)>
@@ -85,9 +94,6 @@ class Dispatcher {
   //   outside "5s".."2160h". A key that is known: OK, with the MID that it has.
   using Accepted = absl::AnyInvocable<void(absl::StatusOr<std::string>)>;
   void Accept(Submission submission, Accepted done);
-  // The same of several in one transaction: all or none.
-  void AcceptAll(std::vector<Submission> submissions,
-                 absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done);
 
   // The requests of QueueService (api/queue.proto), with their errors. `who` is in request.user.
   template <typename Response>
@@ -110,6 +116,7 @@ class Dispatcher {
   // From a peer: answered after commit and sync.
   void Transfer(const v1::TransferRequest& request, Reply<v1::TransferResponse> reply);
   void CheckArrival(const v1::CheckArrivalRequest& request, Reply<v1::CheckArrivalResponse> reply);
+  void EndTransfers(const v1::EndTransfersRequest& request, Reply<v1::EndTransfersResponse> reply);
 
   // Messages that wait or are on their way, in all queues but inbox and dead.
   int64_t waiting() const;

@@ -36,29 +36,23 @@ std::string WhyNotTaken(const Submission& submission) {
 
 }  // namespace
 
-void Dispatcher::State::Accept(std::vector<Submission> submissions,
-                               absl::AnyInvocable<void(absl::StatusOr<QueueDesk::Mids>)> done) {
+void Dispatcher::State::Accept(Submission submission, Accepted done) {
   absl::Status why;
   if (stopped) {
     why = absl::UnavailableError("the queue has stopped");
   } else if (const std::string closed = WhyNotAccepting(); !closed.empty()) {
     why = absl::FailedPreconditionError(closed);
   }
-  if (accepting_count + submissions.size() > kAcceptingMax) {
+  if (accepting.groups.size() >= kAcceptingMax) {
     why = absl::ResourceExhaustedError("too many messages wait for the disk to be accepted");
   }
-  for (const Submission& submission : submissions) {
-    const std::string wrong = WhyNotTaken(submission);
-    if (why.ok() && !wrong.empty()) why = absl::InvalidArgumentError(wrong);
-  }
-  if (!why.ok() || submissions.empty()) {
-    parts.loop.Post([why, done = std::move(done)]() mutable {
-      why.ok() ? done(QueueDesk::Mids()) : done(why);
-    });
+  const std::string wrong = WhyNotTaken(submission);
+  if (why.ok() && !wrong.empty()) why = absl::InvalidArgumentError(wrong);
+  if (!why.ok()) {
+    parts.loop.Post([why, done = std::move(done)]() mutable { done(why); });
     return;
   }
-  accepting_count += submissions.size();
-  accepting.groups.push_back(std::move(submissions));
+  accepting.groups.emplace_back().push_back(std::move(submission));
   accepting.dones.push_back(std::move(done));
   if (accept_posted) return;
   // What others submit in this turn goes with it.
@@ -75,11 +69,7 @@ void Dispatcher::State::AcceptNext() {
     return;
   }
   Acceptance batch;
-  size_t count = 0;
-  size_t taken = 0;
-  while (taken < accepting.groups.size() && count < kBatchMax) {
-    count += accepting.groups[taken++].size();
-  }
+  const size_t taken = std::min(accepting.groups.size(), kBatchMax);
   if (taken == accepting.groups.size()) {
     batch = std::exchange(accepting, {});
   } else {
@@ -91,7 +81,6 @@ void Dispatcher::State::AcceptNext() {
     accepting.groups.erase(groups, groups + n);
     accepting.dones.erase(dones, dones + n);
   }
-  accepting_count -= count;
   absl::Time first_expiry = absl::InfiniteFuture();
   for (const auto& group : batch.groups) {
     for (const Submission& submission : group) {
@@ -105,7 +94,10 @@ void Dispatcher::State::AcceptNext() {
           QueueDesk& desk) mutable { return desk.Accept(std::move(groups)); },
       [this, first_expiry, dones = std::move(batch.dones)](
           std::vector<absl::StatusOr<QueueDesk::Mids>> answers) mutable {
-        for (size_t i = 0; i < dones.size(); ++i) dones[i](std::move(answers[i]));
+        for (size_t i = 0; i < dones.size(); ++i) {
+          answers[i].ok() ? dones[i](std::move(answers[i]->front()))
+                          : dones[i](answers[i].status());
+        }
         ExpireSoon(first_expiry);
         AcceptNext();
         PumpAll();
@@ -122,31 +114,26 @@ void Dispatcher::State::ReadInbox() {
           reading_inbox = false;
           return;
         }
-        parts.loop.CallAfter(kEventsOnDisk, [self = weak_from_this(), shown = *std::move(shown)] {
-          const auto state = self.lock();
-          if (state == nullptr || state->stopping) return;
-          state->Run([shown](QueueDesk& desk) { return desk.EndInbox(shown); },
-                     [state = state.get()](absl::Status ended) {
-                       state->reading_inbox = false;
-                       if (ended.ok()) state->ReadInbox();
-                     });
-        });
+        EndInbox(*std::move(shown));
       });
 }
 
-void Dispatcher::Accept(Submission submission, Accepted done) {
-  std::vector<Submission> one;
-  one.push_back(std::move(submission));
-  state_->Accept(std::move(one),
-                 [done = std::move(done)](absl::StatusOr<QueueDesk::Mids> mids) mutable {
-                   mids.ok() ? done(std::move(mids->front())) : done(mids.status());
-                 });
+// Until it is kept: what is shown again would be told again. A stop waits for it.
+void Dispatcher::State::EndInbox(std::vector<int64_t> shown) {
+  parts.loop.CallAfter(kEventsOnDisk, [self = weak_from_this(), shown = std::move(shown)] {
+    const auto state = self.lock();
+    if (state == nullptr || state->stopped) return;
+    state->Run([shown](QueueDesk& desk) { return desk.EndInbox(shown); },
+               [state = state.get(), shown](const absl::Status& ended) {
+                 if (!ended.ok()) return state->EndInbox(shown);
+                 state->reading_inbox = false;
+                 state->ReadInbox();
+               });
+  });
 }
 
-void Dispatcher::AcceptAll(
-    std::vector<Submission> submissions,
-    absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done) {
-  state_->Accept(std::move(submissions), std::move(done));
+void Dispatcher::Accept(Submission submission, Accepted done) {
+  state_->Accept(std::move(submission), std::move(done));
 }
 
 }  // namespace salve

@@ -33,21 +33,19 @@ TEST_F(AcceptTest, AKeyIsAcceptedOnceAlsoWhenItsMessageHasEnded) {
   EXPECT_EQ(server_.letters.attempts.size(), 1u);
 }
 
-TEST_F(AcceptTest, AGroupIsAcceptedWholeInOneTransactionWithWhatElseIsSubmitted) {
-  int answers = 0;
-  std::vector<Submission> group;
-  for (int i = 0; i < 3; ++i) group.push_back(QueueServer::LetterTo("ops", "g"));
-  group[1].key = group[2].key = "twice";
-  server_.dispatcher->AcceptAll(group, [&](absl::StatusOr<std::vector<std::string>> mids) {
-    ASSERT_TRUE(mids.ok()) << mids.status();
-    ASSERT_EQ(mids->size(), 3u);
-    EXPECT_EQ((*mids)[1], (*mids)[2]);
-    ++answers;
-  });
-  server_.dispatcher->Accept(QueueServer::LetterTo("ops", "one"),
-                             [&](absl::StatusOr<std::string> mid) { answers += mid.ok(); });
+TEST_F(AcceptTest, WhatIsSubmittedInOneTurnIsOneTransactionAndAKeyInItIsOne) {
+  std::vector<std::string> mids;
+  for (const char* key : {"", "twice", "twice", ""}) {
+    Submission submission = QueueServer::LetterTo("ops", "a");
+    submission.key = key;
+    server_.dispatcher->Accept(submission, [&](absl::StatusOr<std::string> mid) {
+      mids.push_back(mid.value_or(mid.status().ToString()));
+    });
+  }
   loop_.RunPending();
-  EXPECT_EQ(answers, 2);
+  ASSERT_EQ(mids.size(), 4u);
+  EXPECT_EQ(mids[1], mids[2]);
+  EXPECT_NE(mids[0], mids[3]);
   EXPECT_EQ(server_.events.Of(40001).size(), 3u);
 }
 
@@ -121,6 +119,16 @@ TEST_F(AcceptTest, WhatIsForThisServerIsShownAndDone) {
   EXPECT_EQ(received[0].queue().origin_server(), "web-1");
 }
 
+TEST_F(AcceptTest, ABugWhatWasShownShortlyBeforeACleanStopWasShownTwice) {
+  const std::string mid = server_.Send("me", "a");
+  ASSERT_EQ(server_.events.Of(40009).size(), 1u);
+  ASSERT_TRUE(server_.StopAndClose().ok());
+  server_.Boot();
+  loop_.RunFor(absl::Minutes(2));
+  EXPECT_EQ(server_.Where(mid), "inbox done");
+  EXPECT_EQ(server_.events.Of(40009).size(), 1u);
+}
+
 TEST_F(AcceptTest, APausedServiceAcceptsAndDeliversNothingAlsoAfterARestart) {
   ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::SUSPEND, "remote/ops").ok());
   const std::string mid = server_.Send("ops", "a");
@@ -146,12 +154,10 @@ class PressureTest : public AcceptTest {
     ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::SUSPEND, "remote/ops").ok());
   }
   void Fill(int upto) {
-    std::vector<Submission> group;
     for (int64_t i = server_.dispatcher->waiting(); i < upto; ++i) {
-      group.push_back(QueueServer::LetterTo("ops", "a"));
+      server_.dispatcher->Accept(QueueServer::LetterTo("ops", "a"),
+                                 [](absl::StatusOr<std::string> mid) { EXPECT_TRUE(mid.ok()); });
     }
-    server_.dispatcher->AcceptAll(
-        group, [](absl::StatusOr<std::vector<std::string>> mids) { EXPECT_TRUE(mids.ok()); });
     loop_.RunPending();
     ASSERT_EQ(server_.dispatcher->waiting(), upto);
   }

@@ -3,6 +3,7 @@
 #define SALVE_QUEUE_DISPATCHER_FIXTURE_H_
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <map>
@@ -48,8 +49,9 @@ class QueueServer {
 
   explicit QueueServer(SimulatedLoop& on, std::string named = "web-1")
       : loop(on), name(std::move(named)) {
-    const char* tmp = getenv("TEST_TMPDIR");
-    dir = absl::StrCat(tmp == nullptr ? "/tmp" : tmp, "/queue-XXXXXX");
+    // In memory where there is such a place: thousands of syncs take their time on a disk.
+    const bool has_memory = access("/dev/shm", W_OK) == 0;
+    dir = absl::StrCat(has_memory ? "/dev/shm" : testing::TempDir(), "/queue-XXXXXX");
     EXPECT_NE(mkdtemp(dir.data()), nullptr);
     Configure(R"pb(destination {
                      name: "ops"
@@ -107,9 +109,17 @@ class QueueServer {
         },
         .crashes_of = [this](const queue::Deferred&) { return crashes; },
         .check_arrival =
-            [this](const std::string&, const queue::Message&,
+            [this](const std::string&, const queue::Message& message,
                    absl::AnyInvocable<void(Dispatcher::Parts::Arrival)> done) {
+              if (on_check) return on_check(message, std::move(done));
               loop.Post([this, done = std::move(done)]() mutable { done(arrival); });
+            },
+        .end_transfers =
+            [this](const std::string& acceptor, const v1::EndTransfersRequest& request,
+                   absl::AnyInvocable<void(Dispatcher::Parts::Ended)> done) {
+              told.emplace_back(acceptor, request);
+              if (on_told) return on_told(request, std::move(done));
+              loop.Post([this, done = std::move(done)]() mutable { done(ended); });
             },
         .probe_acceptor =
             [this](const std::string&, absl::AnyInvocable<void(absl::Status)> done) {
@@ -253,6 +263,13 @@ class QueueServer {
   std::map<std::string, KnownAttempt> attempts;
   int crashes = 0;
   Dispatcher::Parts::Arrival arrival = absl::UnavailableError("not asked");
+  std::function<void(const queue::Message&, absl::AnyInvocable<void(Dispatcher::Parts::Arrival)>)>
+      on_check;  // Instead of `arrival`.
+  Dispatcher::Parts::Ended ended = v1::EndTransfersResponse();
+  std::function<void(const v1::EndTransfersRequest&,
+                     absl::AnyInvocable<void(Dispatcher::Parts::Ended)>)>
+      on_told;                                                        // Instead of `ended`.
+  std::vector<std::pair<std::string, v1::EndTransfersRequest>> told;  // Acceptor and words.
   absl::Status probed;  // What each acceptor answers to a probe.
   std::unique_ptr<Dispatcher> dispatcher;
 };

@@ -1,3 +1,4 @@
+#include "absl/strings/match.h"
 #include "queue/dispatcher_fixture.h"
 #include "queue/parcel.h"
 
@@ -240,6 +241,13 @@ TEST_F(TransferTest, AnotherIsSaidWhereItIsNotForThisServer) {
   EXPECT_EQ(Transfer().answer(), Response::ANOTHER);
 }
 
+// Else its sender, which does not know that it was taken, would deliver it too.
+TEST_F(TransferTest, WhatIsHereIsSaidAlsoByAServiceThatIsPaused) {
+  EXPECT_EQ(Transfer().answer(), Response::ACCEPTED);
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::PAUSE_SERVICE).ok());
+  EXPECT_EQ(Transfer().answer(), Response::DUPLICATE);
+}
+
 TEST_F(TransferTest, ARelayedMessageIsNeverRelayedAgain) {
   server_.letters.Answer("remote/ops", Kind::kNotReached, "no route");
   const std::string mid = Transfer().mid();
@@ -274,6 +282,320 @@ TEST_F(TransferTest, WhatWasReceivedAndNotShownYetIsShownInTheNextLife) {
   loop_.RunFor(absl::Seconds(3));
   EXPECT_EQ(server_.events.Of(40009).size(), 1u);
   EXPECT_TRUE(server_.In("inbox").empty());
+}
+
+// Two real queues and one mail server: a hands to b, and what goes wrong may not tell a mail twice.
+class PairTest : public ::testing::Test {
+ protected:
+  using Kind = DeliveryResult::Kind;
+
+  PairTest() {
+    a_.agent.config.mutable_queue()->set_queue_processing(config::Queue::REMOTELY);
+    a_.acceptors.Set({{"b", "b:7443"}});
+    b_.agent.config.mutable_queue()->set_queue_processing(config::Queue::LOCALLY_FOR_OTHERS);
+    a_.relays.decide = [this](const FakeDeliverer::Attempt& attempt) {
+      DeliveryResult result{.kind = Kind::kNotReached, .detail = "no answer"};
+      v1::TransferRequest request;
+      request.set_purpose(v1::TransferRequest::RELAY);
+      request.set_sender("a");
+      request.set_confirms(true);
+      request.set_parcel(*MakeParcel(attempt.messages[0]));
+      if (!is_reached_) {
+        late_ = std::move(request);
+        return result;
+      }
+      b_.dispatcher->Transfer(request, [](absl::StatusOr<v1::TransferResponse>) {});
+      if (!is_answer_lost_) result.kind = Kind::kDelivered;
+      if (on_taken_) on_taken_();
+      return result;
+    };
+    a_.on_check = [this](const queue::Message& message, auto done) {
+      v1::CheckArrivalRequest request;
+      request.set_origin_server(message.origin_server());
+      request.set_origin_mid(message.origin_mid());
+      Call(&Dispatcher::CheckArrival, request, std::move(done));
+    };
+    a_.on_told = [this](v1::EndTransfersRequest request, auto done) {
+      request.set_sender("a");
+      Call(&Dispatcher::EndTransfers, request, std::move(done));
+    };
+    a_.Boot();
+    b_.Boot();
+  }
+  template <typename Request, typename Response>
+  void Call(void (Dispatcher::*method)(const Request&, Dispatcher::Reply<Response>),
+            const Request& request, absl::AnyInvocable<void(absl::StatusOr<Response>)> done) {
+    auto shared = std::make_shared<decltype(done)>(std::move(done));
+    if (!is_reached_) {
+      loop_.Post([shared] { (*shared)(absl::UnavailableError("not reached")); });
+      return;
+    }
+    (b_.dispatcher.get()->*method)(
+        request, [shared](absl::StatusOr<Response> answer) { (*shared)(std::move(answer)); });
+  }
+  // After its next commit, before its answer.
+  void DieAtTheNextOne() {
+    is_answer_lost_ = true;
+    on_taken_ = [this] {
+      on_taken_ = nullptr;
+      b_.Crash();
+      is_reached_ = false;
+    };
+  }
+  void Return() {
+    is_answer_lost_ = false;
+    is_reached_ = true;
+    b_.Boot();
+  }
+  int Mails() const {
+    int mails = 0;
+    for (const QueueServer* server : {&a_, &b_}) {
+      for (const auto& [mid, times] : server->letters.taken) mails += times;
+    }
+    return mails;
+  }
+  int MailsOf(const QueueServer& server) const {
+    return static_cast<int>(server.letters.attempts.size());
+  }
+  void RunFor(absl::Duration time) { loop_.RunFor(time); }
+
+  SimulatedLoop loop_;
+  QueueServer a_{loop_, "a"};
+  QueueServer b_{loop_, "b"};
+  bool is_reached_ = true;    // By a.
+  v1::TransferRequest late_;  // The last one that did not reach it.
+  bool is_answer_lost_ = false;
+  std::function<void()> on_taken_;  // When b has it, before its answer.
+};
+
+TEST_F(PairTest, WhatWasTakenWaitsForItsSendersWordAndNoLonger) {
+  on_taken_ = [this] { is_reached_ = false; };
+  a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  const v1::QueueMessage held = b_.In("remote/ops").at(0);
+  EXPECT_EQ(held.state(), "unconfirmed");
+  EXPECT_EQ(held.next_attempt().seconds(), absl::ToUnixSeconds(b_.WallNow()) + 59);
+  v1::ListQueuesRequest list;
+  list.set_queue("remote/ops");
+  EXPECT_EQ(b_.Ask(&Dispatcher::ListQueues, list)->queues(0).state(), "unconfirmed");
+  is_reached_ = true;
+  RunFor(absl::Seconds(2));
+  EXPECT_EQ(b_.Where(held.mid()), "remote/ops done");
+  EXPECT_EQ(Mails(), 1);
+}
+
+TEST_F(PairTest, ALostAnswerOfAnAcceptorThatLivesIsAskedFor) {
+  is_answer_lost_ = true;
+  const std::string mid = a_.Send("ops", "x");
+  RunFor(absl::Seconds(2));
+  EXPECT_EQ(a_.Where(mid), "relay/b done");
+  EXPECT_EQ(a_.EndsOf(mid), std::vector<int>{40002});
+  EXPECT_EQ(a_.events.Of(40014).size(), 1u);
+  EXPECT_EQ(MailsOf(a_), 0);
+  EXPECT_EQ(Mails(), 1);
+}
+
+TEST_F(PairTest, AnAcceptorThatDiesBeforeItsAnswerIsToldWhenItIsBack) {
+  DieAtTheNextOne();
+  const std::string mid = a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  EXPECT_EQ(a_.Where(mid), "remote/ops done") << "late would be worse";
+  RunFor(absl::Minutes(20));
+  Return();
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(Mails(), 1);
+  EXPECT_EQ(MailsOf(b_), 0);
+  EXPECT_EQ(b_.events.Of(40007).at(0).queue().reason(), "withdrawn by a, where it has had its end");
+  EXPECT_EQ(a_.events.Of(40022).size(), 0u);
+  const size_t told = a_.told.size();
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(a_.told.size(), told) << "it knows it";
+}
+
+TEST_F(PairTest, OneThatCanNotBeDeliveredHereEitherIsAskedForBeforeEachAttempt) {
+  DieAtTheNextOne();
+  a_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  const std::string mid = a_.Send("ops", "x");
+  RunFor(absl::Seconds(30));
+  EXPECT_EQ(a_.Where(mid), "remote/ops waiting");
+  EXPECT_EQ(a_.Show(mid).handed_to(), "b");
+  Return();
+  RunFor(absl::Seconds(20));
+  EXPECT_EQ(MailsOf(b_), 0) << "it waits for the word";
+  a_.letters.Answer("remote/ops", Kind::kDelivered);
+  ASSERT_TRUE(a_.Control(v1::ControlQueueRequest::RETRY).ok());
+  RunFor(absl::Seconds(2));
+  EXPECT_EQ(a_.Where(mid), "relay/b done");
+  EXPECT_EQ(Mails(), 1);
+}
+
+TEST_F(PairTest, ATransferThatComesAfterTheAcceptorWasAskedIsWithdrawn) {
+  is_reached_ = false;
+  a_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  const std::string mid = a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  is_reached_ = true;
+  a_.acceptors.Set({});  // Else it is handed to b again.
+  ASSERT_TRUE(a_.Control(v1::ControlQueueRequest::RETRY).ok());
+  RunFor(absl::Seconds(1));
+  EXPECT_EQ(a_.Where(mid), "remote/ops waiting") << "not at b, as it said";
+  b_.dispatcher->Transfer(late_, [](absl::StatusOr<v1::TransferResponse>) {});
+  RunFor(absl::Seconds(1));
+  is_reached_ = false;
+  a_.letters.Answer("remote/ops", Kind::kDelivered);
+  ASSERT_TRUE(a_.Control(v1::ControlQueueRequest::RETRY).ok());
+  RunFor(absl::Seconds(10));
+  is_reached_ = true;
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(a_.Where(mid), "remote/ops done");
+  EXPECT_EQ(Mails(), 1);
+}
+
+TEST_F(PairTest, ASenderThatIsGoneIsWaitedForAMinute) {
+  on_taken_ = [this] { is_reached_ = false; };
+  a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  a_.Crash();
+  RunFor(absl::Seconds(58));
+  ASSERT_TRUE(b_.Control(v1::ControlQueueRequest::RETRY).ok());
+  RunFor(absl::Milliseconds(500));
+  EXPECT_EQ(Mails(), 0);
+  RunFor(absl::Seconds(2));
+  EXPECT_EQ(Mails(), 1);
+}
+
+TEST_F(PairTest, AnAcceptorThatCameBackWaitsForAMinuteAgain) {
+  DieAtTheNextOne();
+  a_.Send("ops", "x");
+  a_.Crash();
+  RunFor(absl::Hours(1));
+  Return();
+  RunFor(absl::Seconds(59));
+  EXPECT_EQ(Mails(), 0);
+  RunFor(absl::Seconds(2));
+  EXPECT_EQ(Mails(), 1);
+}
+
+TEST_F(PairTest, ASenderThatDiesBeforeItsWordSaysItInItsNextLife) {
+  on_taken_ = [this] { is_reached_ = false; };
+  const std::string mid = a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  EXPECT_EQ(a_.Where(mid), "relay/b done");
+  a_.Crash();
+  is_reached_ = true;
+  a_.Boot();
+  RunFor(absl::Seconds(1));
+  EXPECT_EQ(Mails(), 1);
+  EXPECT_EQ(MailsOf(b_), 1);
+}
+
+TEST_F(PairTest, ASenderThatDiesBeforeItWithdrawsDoesItInItsNextLife) {
+  DieAtTheNextOne();
+  a_.Send("ops", "x");
+  RunFor(absl::Minutes(3));
+  EXPECT_EQ(Mails(), 1);
+  a_.Crash();
+  Return();
+  RunFor(absl::Seconds(30));
+  a_.Boot();
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(Mails(), 1);
+}
+
+TEST_F(PairTest, WhatIsUnderWayWhenItIsWithdrawnGoesWhenItFails) {
+  DieAtTheNextOne();
+  a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  Return();
+  is_reached_ = false;  // Cut for longer than b waits.
+  b_.letters.Answer("remote/ops", Kind::kNotReached, "timed out", absl::Seconds(20));
+  RunFor(absl::Seconds(62));
+  EXPECT_EQ(b_.In("remote/ops").at(0).state(), "delivering");
+  is_reached_ = true;
+  RunFor(absl::Seconds(11));
+  EXPECT_EQ(b_.In("remote/ops").at(0).state(), "removing");
+  EXPECT_EQ(a_.events.Of(40022).size(), 1u) << "nobody knows how that ends";
+  b_.letters.Answer("remote/ops", Kind::kDelivered);
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(Mails(), 1);
+  EXPECT_EQ(b_.events.Of(40007).size(), 1u);
+}
+
+TEST_F(PairTest, WhatIsHeldInACrashSetIsWithdrawnFromIt) {
+  b_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  DieAtTheNextOne();
+  a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  b_.Boot("set-1");
+  RunFor(absl::Minutes(2));
+  std::string held;
+  for (const v1::Event& event : b_.events.Of(40011)) held = absl::StrCat(held, event.queue().mid());
+  EXPECT_EQ(b_.Where(held), "remote/ops held-in-set");
+  is_reached_ = true;
+  RunFor(absl::Seconds(11));
+  EXPECT_EQ(b_.Show(held).state(), "removed") << "so that nobody executes it";
+  EXPECT_EQ(a_.events.Of(40022).size(), 0u);
+}
+
+TEST_F(PairTest, OneThatAPersonRemovesHereIsWithdrawn) {
+  DieAtTheNextOne();
+  a_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  const std::string mid = a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  ASSERT_TRUE(a_.Control(v1::ControlMessageRequest::REMOVE, mid).ok());
+  Return();
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(Mails(), 0);
+  EXPECT_EQ(a_.EndsOf(mid), std::vector<int>{40007});
+}
+
+TEST_F(PairTest, OneThatAnAcceptorMayHaveIsInNoDigest) {
+  a_.agent.config.mutable_escalation()->set_digest_after(1);
+  a_.Reload();
+  DieAtTheNextOne();
+  a_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  a_.Send("ops", "x");
+  RunFor(absl::Seconds(1));
+  for (const char* subject : {"y", "z"}) a_.Send("ops", subject);
+  Return();
+  a_.letters.Answer("remote/ops", Kind::kDelivered);
+  a_.agent.config.mutable_queue()->set_queue_processing(config::Queue::LOCALLY);
+  a_.Reload();
+  RunFor(absl::Minutes(30));
+  for (const std::string& subject : a_.letters.Subjects("remote/ops")) {
+    EXPECT_TRUE(subject == "x" || !absl::StrContains(subject, "x")) << subject;
+  }
+  EXPECT_EQ(Mails(), 3);
+}
+
+TEST_F(PairTest, AnOlderAcceptorIsToldOnce) {
+  a_.on_told = nullptr;
+  a_.ended = absl::UnimplementedError("there is no method EndTransfers");
+  a_.Send("ops", "x");
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(a_.told.size(), 1u);
+}
+
+TEST_F(PairTest, WhatIsOwedIsBoundedAndEnds) {
+  a_.agent.config.mutable_queue()->set_expire("30m");
+  a_.agent.config.mutable_escalation()->set_digest_after(1000);
+  a_.Reload();
+  is_reached_ = false;
+  v1::GetClusterRequest test;  // Says that b can be used again.
+  test.set_test("b");
+  for (int i = 0; i < 205; ++i) {
+    a_.Send("ops", absl::StrCat("x", i));
+    RunFor(absl::Seconds(1));
+    ASSERT_TRUE(a_.Ask(&Dispatcher::GetCluster, test).ok());
+  }
+  RunFor(absl::Seconds(11));
+  EXPECT_EQ(a_.told.back().second.ends_size(), 200);
+  RunFor(absl::Minutes(35));
+  const size_t told = a_.told.size();
+  a_.Crash();
+  a_.Boot();
+  RunFor(absl::Minutes(5));
+  EXPECT_EQ(a_.told.size(), told);
 }
 
 // Three real queues: a hands to b, whose answer is lost; both deliver to c, which takes one.

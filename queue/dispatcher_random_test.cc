@@ -19,12 +19,15 @@ class RandomWorld {
   explicit RandomWorld(unsigned seed) : random_(seed) {
     server_.letters.decide = [this](const FakeDeliverer::Attempt& a) { return Peer(a); };
     server_.forwards.decide = [this](const FakeDeliverer::Attempt& a) { return Peer(a); };
-    server_.relays.decide = [this](const FakeDeliverer::Attempt& a) { return Peer(a); };
+    server_.relays.decide = [this](const FakeDeliverer::Attempt& a) { return Relay(a); };
     server_.actions.decide = [this](const FakeDeliverer::Attempt& a) { return Act(a); };
     server_.acceptors.Set({{"b", "b:7443"}, {"c", "c:7443"}});
-    v1::CheckArrivalResponse arrival;
-    arrival.set_arrival("not-arrived");
-    server_.arrival = arrival;
+    server_.on_check = [this](const queue::Message& message, auto done) {
+      Answer(Arrival(message), std::move(done));
+    };
+    server_.on_told = [this](const v1::EndTransfersRequest& request, auto done) {
+      Answer(End(server_.told.back().first, request), std::move(done));
+    };
     Boot();
   }
 
@@ -94,6 +97,16 @@ class RandomWorld {
       }
     }
     for (const auto& [mid, times] : server_.actions.taken) ASSERT_EQ(times, 1) << mid;
+    std::map<std::string, int> told, doubts;  // By origin.
+    for (const auto& [mid, origin] : origins_) {
+      for (const FakeDeliverer* peer : {&server_.letters, &server_.forwards}) {
+        const auto taken = peer->taken.find(mid);
+        if (taken != peer->taken.end()) told[origin] += taken->second;
+      }
+      doubts[origin] += crashed_[mid];
+    }
+    for (const auto& [at, is_told] : acceptors_) told[at.second] += is_told ? 1 : 0;
+    for (const auto& [origin, times] : told) ASSERT_LE(times, 1 + doubts[origin]) << origin;
   }
 
   // All peers well, nothing held: all that can be delivered is.
@@ -116,12 +129,18 @@ class RandomWorld {
       const std::string queue = server_.Show(mid).queue();
       ASSERT_TRUE(queue == "dead" || queue == "unreachable") << server_.Where(mid);
     }
+    std::set<std::string> left;
+    for (const v1::QueueMessage& message : server_.In("")) left.insert(message.origin_mid());
+    for (const auto& [at, is_told] : acceptors_) {  // Each got its word, but of what is left here.
+      ASSERT_TRUE(is_told || left.contains(at.second)) << at.second << " is held by " << at.first;
+    }
   }
 
  private:
   int Below(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
 
   DeliveryResult Peer(const FakeDeliverer::Attempt& attempt) {
+    for (const queue::Message& one : attempt.messages) origins_[one.mid()] = one.origin_mid();
     DeliveryResult result{.kind = DeliveryResult::Kind::kDelivered, .detail = "said"};
     const int dice = Below(10);
     if (health_ == 1 && dice < 5) result.kind = DeliveryResult::Kind::kNotReached;
@@ -129,6 +148,46 @@ class RandomWorld {
     if (health_ == 3 && dice < 2) result.kind = DeliveryResult::Kind::kRefused;
     if (health_ == 3 && dice == 3) result.kind = DeliveryResult::Kind::kElsewhere;
     return result;
+  }
+  // Whether a call of an acceptor comes back.
+  bool IsReached() { return health_ != 1 || Below(2) == 0; }
+  // An acceptor has a memory, and its answer may be lost.
+  DeliveryResult Relay(const FakeDeliverer::Attempt& attempt) {
+    DeliveryResult result = Peer(attempt);
+    const std::pair at(std::string(QueueTarget(attempt.queue)), attempt.messages[0].origin_mid());
+    if (acceptors_.contains(at) && result.kind != DeliveryResult::Kind::kNotReached) {
+      result.kind = DeliveryResult::Kind::kDelivered;
+    }
+    const bool is_lost = result.kind == DeliveryResult::Kind::kNotReached && Below(2) == 0;
+    if (result.kind == DeliveryResult::Kind::kDelivered || is_lost) acceptors_.emplace(at, false);
+    return result;
+  }
+  Dispatcher::Parts::Arrival Arrival(const queue::Message& message) {
+    if (!IsReached()) return absl::UnavailableError("cut");
+    v1::CheckArrivalResponse response;
+    const bool is_there = acceptors_.contains({message.handed_to(), message.origin_mid()});
+    response.set_arrival(is_there ? "arrived-queued" : "not-arrived");
+    return response;
+  }
+  Dispatcher::Parts::Ended End(const std::string& acceptor,
+                               const v1::EndTransfersRequest& request) {
+    if (!IsReached()) return absl::UnavailableError("cut before");
+    for (const v1::TransferEnd& end : request.ends()) {
+      const auto found = acceptors_.find({acceptor, end.origin_mid()});
+      if (end.word() == v1::TransferEnd::CONFIRM) {
+        EXPECT_TRUE(found != acceptors_.end()) << end.origin_mid();
+        if (found != acceptors_.end()) found->second = true;
+      } else if (found != acceptors_.end() && !found->second) {
+        acceptors_.erase(found);
+      }
+    }
+    if (!IsReached()) return absl::UnavailableError("cut after");
+    return v1::EndTransfersResponse();
+  }
+  template <typename Response>
+  void Answer(absl::StatusOr<Response> answer,
+              absl::AnyInvocable<void(absl::StatusOr<Response>)> done) {
+    loop_.Post([answer = std::move(answer), done = std::move(done)]() mutable { done(answer); });
   }
   DeliveryResult Act(const FakeDeliverer::Attempt& attempt) {
     const std::string& mid = attempt.messages[0].mid();
@@ -142,7 +201,6 @@ class RandomWorld {
   }
 
   void Submit(int count) {
-    std::vector<Submission> group;
     for (int i = 0; i < count; ++i) {
       constexpr const char* kDestinations[] = {"ops", "hook", "hub", "me", "nobody"};
       Submission submission =
@@ -153,14 +211,10 @@ class RandomWorld {
       if (Below(10) == 0) submission.priority = Below(21) - 10;
       if (Below(10) == 0) submission.expire = absl::Seconds(5 + Below(600));
       if (Below(20) == 0) submission.key = absl::StrCat("key", Below(10));
-      group.push_back(std::move(submission));
+      server_.dispatcher->Accept(std::move(submission), [this](absl::StatusOr<std::string> mid) {
+        if (mid.ok() && !ended_.contains(*mid)) accepted_.insert(*mid);
+      });
     }
-    server_.dispatcher->AcceptAll(group, [this](absl::StatusOr<std::vector<std::string>> mids) {
-      if (!mids.ok()) return;
-      for (const std::string& mid : *mids) {
-        if (!ended_.contains(mid)) accepted_.insert(mid);
-      }
-    });
     if (Below(4) != 0) loop_.RunPending();
   }
 
@@ -247,6 +301,9 @@ class RandomWorld {
   int count_ = 0;
   std::set<std::string> accepted_;  // That have not ended yet.
   std::set<std::string> ended_;
+  std::map<std::string, std::string> origins_;  // By MID, of what was tried.
+  // What acceptors took: by acceptor and origin, whether it was told there.
+  std::map<std::pair<std::string, std::string>, bool> acceptors_;
   std::map<std::string, int> crashed_;  // How often it may have been taken before a crash.
 };
 

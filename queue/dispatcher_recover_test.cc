@@ -1,3 +1,6 @@
+#include <fstream>
+#include <iterator>
+
 #include "queue/dispatcher_fixture.h"
 
 namespace salve {
@@ -173,6 +176,81 @@ TEST_F(RecoverTest, HoldWithoutASetSuspendsAndSaysSo) {
   ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::RESUME, mid).ok());
   loop_.RunFor(absl::Minutes(1));
   EXPECT_EQ(server_.Where(mid), "remote/ops done");
+}
+
+TEST_F(RecoverTest, AHoldThatWasCutOffEndsInItsOwnSetWhateverTheNextStartDoes) {
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "no route");
+  std::string last;
+  for (int i = 0; i < 3; ++i) last = server_.Send("ops", absl::StrCat("m", i));
+  server_.Crash();
+  ASSERT_TRUE(server_.Open("set-1").ok());
+  EXPECT_EQ(server_.dispatcher->waiting(), 0);
+  server_.Crash();  // Before any of them has left.
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::REVALIDATE);
+  server_.Boot("set-2");
+  EXPECT_EQ(server_.Where(last), "remote/ops held-in-set");
+  EXPECT_EQ(server_.Show(last).reason(), "set-1");
+}
+
+TEST_F(RecoverTest, WhatIsHeldIsSeenAndNoVerbOfQueuesTakesItOut) {
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  server_.letters.Answer("remote/ops", Kind::kNotReached, "no route");
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  server_.Crash();
+  ASSERT_TRUE(server_.Open("set-1").ok());
+  EXPECT_EQ(server_.Where(mid), "held/set-1/remote/ops waiting");
+  using Verb = v1::ControlQueueRequest;
+  for (const Verb::Verb verb : {Verb::SUSPEND, Verb::RESUME, Verb::RETRY, Verb::RESUBMIT}) {
+    ASSERT_TRUE(server_.Control(verb).ok());
+    EXPECT_EQ(server_.Where(mid), "held/set-1/remote/ops waiting");
+  }
+}
+
+TEST_F(RecoverTest, ABugNobodyWasToldThatWhatIsHeldCanNotLeave) {
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  server_.Send("ops", "a");
+  server_.Send("ops", "damaged-row");
+  server_.Crash();
+  ASSERT_TRUE(server_.Open("set-1").ok());
+  ASSERT_TRUE(server_.StopAndClose().ok());
+  const std::string file = server_.dir + "/queue.db";
+  std::string bytes;
+  {
+    std::ifstream in(file, std::ios::binary);
+    bytes.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const size_t at = bytes.find("damaged-row");
+  ASSERT_NE(at, std::string::npos);
+  bytes[at] = 'D';
+  std::ofstream(file, std::ios::binary) << bytes;
+  server_.Boot();
+  EXPECT_NE(server_.dispatcher->trouble().find("has held"), std::string::npos)
+      << server_.dispatcher->trouble();
+  EXPECT_EQ(server_.events.Of(40017).size(), 1u);
+}
+
+TEST_F(RecoverTest, ABugTheEndOfAnActionThatCrashedSaidInProgress) {
+  const std::string mid = server_.Defer("nginx", "Restart");
+  server_.attempts[mid] = {.in_progress = true, .result = "InProgress"};
+  CrashAndBoot();
+  EXPECT_EQ(server_.Where(mid), "local/nginx failed");
+  EXPECT_EQ(server_.Show(mid).reason(), "crashed");
+}
+
+TEST_F(RecoverTest, TheEndOfAnActionNamesItsAttempt) {
+  const std::string done = server_.Defer("nginx", "Restart");
+  server_.attempts[done] = {.id = "attempt-1", .result = "Succeeded"};
+  CrashAndBoot();
+  ASSERT_EQ(server_.events.Of(40002).size(), 1u);
+  EXPECT_EQ(server_.events.Of(40002)[0].queue().attempt_id(), "attempt-1");
+  server_.actions.Answer("local/nginx",
+                         DeliveryResult{.kind = Kind::kFailed, .attempt_id = "attempt-2"});
+  server_.Defer("nginx", "Restart");
+  loop_.RunFor(absl::Seconds(1));
+  ASSERT_EQ(server_.events.Of(40004).size(), 1u);
+  EXPECT_EQ(server_.events.Of(40004)[0].queue().attempt_id(), "attempt-2");
 }
 
 TEST_F(RecoverTest, HoldAfterACleanEndGoesOn) {

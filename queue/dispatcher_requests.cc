@@ -80,11 +80,12 @@ v1::QueueStatus Dispatcher::State::StatusOf(const QueueRow& row) const {
   const auto found = streams.find(row.name);
   const Stream* stream = found == streams.end() ? nullptr : found->second.get();
   const bool delivering = stream != nullptr && !stream->sequences.empty();
-  status.set_state(row.suspended      ? "suspended"
-                   : delivering       ? "delivering"
-                   : paused           ? "paused"
-                   : row.messages > 0 ? "waiting"
-                                      : "idle");
+  status.set_state(row.suspended                              ? "suspended"
+                   : delivering                               ? "delivering"
+                   : paused                                   ? "paused"
+                   : row.messages == 0                        ? "idle"
+                   : stream != nullptr && stream->unconfirmed ? "unconfirmed"
+                                                              : "waiting");
   if (stream != nullptr) {
     status.set_last_error(stream->last_error);
     const Instant next =
@@ -152,6 +153,8 @@ void Dispatcher::ControlQueue(const v1::ControlQueueRequest& request,
   auto matching = state->Matching(request.queue());
   if (!matching.ok()) return reply(matching.status());
   auto queues = std::make_shared<std::vector<std::string>>(*std::move(matching));
+  // What leaves for a crash set can't be kept from it.
+  std::erase_if(*queues, [](const std::string& queue) { return HeldQueueOf(queue).has_value(); });
   const size_t count = queues->size();
   if (verb == Request::SUSPEND || verb == Request::RESUME) {
     const bool suspend = verb == Request::SUSPEND;
@@ -428,15 +431,10 @@ void Dispatcher::SetMode(const v1::SetModeRequest& request, Reply<v1::SetModeRes
 
 void Dispatcher::Transfer(const v1::TransferRequest& request, Reply<v1::TransferResponse> reply) {
   State* state = state_.get();
+  if (state->stopped) return reply(absl::UnavailableError("the queue has stopped"));
   const std::string closed =
       state->stopping || !state->configured ? "it stops or begins" : state->WhyNotAccepting();
-  if (!closed.empty()) {
-    v1::TransferResponse response;
-    response.set_answer(v1::TransferResponse::ANOTHER);
-    response.set_reason(closed);
-    return reply(std::move(response));
-  }
-  state->Run([request](QueueDesk& desk) { return desk.Transfer(request); },
+  state->Run([request, closed](QueueDesk& desk) { return desk.Transfer(request, closed); },
              [state, reply](absl::StatusOr<v1::TransferResponse> response) {
                state->PumpAll();
                state->ReadInbox();
@@ -450,6 +448,17 @@ void Dispatcher::Transfer(const v1::TransferRequest& request, Reply<v1::Transfer
 void Dispatcher::CheckArrival(const v1::CheckArrivalRequest& request,
                               Reply<v1::CheckArrivalResponse> reply) {
   state_->Run([request](QueueDesk& desk) { return desk.CheckArrival(request); }, std::move(reply));
+}
+
+void Dispatcher::EndTransfers(const v1::EndTransfersRequest& request,
+                              Reply<v1::EndTransfersResponse> reply) {
+  State* state = state_.get();
+  if (state->stopped) return reply(absl::UnavailableError("the queue has stopped"));
+  state->Run([request](QueueDesk& desk) { return desk.EndTransfers(request); },
+             [state, reply](absl::StatusOr<v1::EndTransfersResponse> response) {
+               state->PumpAll();
+               reply(std::move(response));
+             });
 }
 
 }  // namespace salve

@@ -30,7 +30,10 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
     Deliverer* deliverer = nullptr;
     Deliverer::Id delivery = Deliverer::Id::kNone;
     std::string digest_id;
-    bool unsettled = false;  // How it ended could not be kept yet.
+    bool unsettled = false;       // How it ended could not be kept yet.
+    bool asked_acceptor = false;  // Whether it has what was handed to it once.
+    bool is_at_acceptor = false;
+    bool unconfirmed = false;  // Waits for the word of one that handed over.
     // The peer is not reached: the stream waits.
     int failures = 0;
     Instant not_before;
@@ -47,7 +50,7 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
 
   struct Acceptance {
     std::vector<std::vector<Submission>> groups;
-    std::vector<absl::AnyInvocable<void(absl::StatusOr<QueueDesk::Mids>)>> dones;
+    std::vector<Accepted> dones;
   };
 
   explicit State(Parts given);
@@ -87,10 +90,10 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
   std::string WhyNotAccepting() const;
 
   // ---- Accept (dispatcher_accept.cc)
-  void Accept(std::vector<Submission> submissions,
-              absl::AnyInvocable<void(absl::StatusOr<QueueDesk::Mids>)> done);
+  void Accept(Submission submission, Accepted done);
   void AcceptNext();
   void ReadInbox();
+  void EndInbox(std::vector<int64_t> shown);
 
   // ---- Streams (dispatcher_stream.cc)
   Stream* StreamOf(const std::string& queue);
@@ -109,6 +112,13 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
   void OnAcceptorFailed(const std::string& acceptor);
   bool TakesDigests(const std::string& queue) const;
 
+  // ---- Words to acceptors (dispatcher_words.cc)
+  void AskAcceptor(Stream& stream, const StoredMessage& row);
+  void TellOwed();
+  void TellAcceptor(const std::string& acceptor);
+  void OnTold(const std::string& acceptor, const v1::EndTransfersRequest& told,
+              const Parts::Ended& answer);
+
   // ---- Upkeep (dispatcher_upkeep.cc)
   void OnAcceptorBack();  // One that was out is asked again.
   void Reroute(bool all, bool handed_over, std::function<void(int64_t moved)> done);
@@ -119,6 +129,7 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
   void Tick();
   void ExpireSoon(absl::Time when);
   void Expire();
+  void ReleaseHeld();
   void TellLate();
 
   // ---- Requests (dispatcher_requests.cc)
@@ -147,9 +158,9 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
 
   bool configured = false;
   Acceptance accepting;  // What waits for the worker.
-  size_t accepting_count = 0;
   bool accept_posted = false;
   bool reading_inbox = false;
+  bool releasing = false;
 
   std::map<std::string, std::unique_ptr<Stream>> streams;  // By queue.
   std::deque<std::string> ready;                           // To be looked at.
@@ -157,6 +168,15 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
   bool pump_posted = false;
   int active = 0;                                // Streams that are busy.
   std::map<std::string, Instant> acceptors_out;  // Not tried until then.
+  // That are owed words, one call at a time.
+  struct Owing {
+    int64_t ever = 0;  // Of the picture that was acted upon.
+    bool busy = false;
+    bool again = false;  // More is owed since.
+    int failures = 0;
+    TimerId timer = TimerId::kNone;
+  };
+  std::map<std::string, Owing> owing;
 
   TimerId tick = TimerId::kNone;
   TimerId expiry = TimerId::kNone;

@@ -114,6 +114,7 @@ void Dispatcher::State::OnPicked(const std::string& queue, absl::StatusOr<QueueD
     Free(stream);
     return Wait(stream, kStoreRetry);
   }
+  stream.unconfirmed = picked->unconfirmed;
   if (picked->messages.empty()) {
     stream.composition.clear();
     // Nothing is left that would have to be collected.
@@ -152,7 +153,8 @@ void Dispatcher::State::Deliver(Stream& stream, const std::vector<StoredMessage>
         parts.attempt_of ? parts.attempt_of(messages.front().message.mid()) : std::nullopt;
     if (known.has_value()) {
       // It has begun before, and its effect runs at most once.
-      DeliveryResult result{.kind = DeliveryResult::Kind::kFailed, .detail = "crashed"};
+      DeliveryResult result{
+          .kind = DeliveryResult::Kind::kFailed, .detail = "crashed", .attempt_id = known->id};
       if (known->in_progress) {
         result.kind = DeliveryResult::Kind::kWait;
         result.detail = "its attempt is still under way";
@@ -166,6 +168,10 @@ void Dispatcher::State::Deliver(Stream& stream, const std::vector<StoredMessage>
     deliverer = &parts.actions;
     timeout = kActionTimeout;
   } else if (kind == QueueKind::kRemote) {
+    if (messages.size() == 1 && !messages.front().message.handed_to().empty() &&
+        !stream.asked_acceptor) {
+      return AskAcceptor(stream, messages.front());
+    }
     const bool letters = TakesDigests(stream.queue);
     deliverer = letters ? &parts.letters : &parts.forwards;
     if (letters) {
@@ -204,7 +210,8 @@ void Dispatcher::State::OnDelivered(const std::string& queue, DeliveryResult res
   QueueDesk::Settlement settlement{.queue = queue,
                                    .sequences = stream.sequences,
                                    .result = std::move(result),
-                                   .digest_id = stream.digest_id};
+                                   .digest_id = stream.digest_id,
+                                   .is_at_acceptor = stream.is_at_acceptor};
   const DeliveryResult& said = settlement.result;
   if (said.kind == Kind::kNotReached) {
     settlement.retry_in = said.again_in > absl::ZeroDuration()
@@ -277,6 +284,8 @@ void Dispatcher::State::Free(Stream& stream) {
   stream.busy = false;
   stream.sequences.clear();
   stream.digest_id.clear();
+  stream.asked_acceptor = false;
+  stream.is_at_acceptor = false;
   --active;
   if (stream.again) Pump(stream.queue);
   if (!ready.empty() && !pump_posted) {

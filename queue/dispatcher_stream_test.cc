@@ -149,6 +149,26 @@ TEST_F(StreamTest, AFullDeadQueueLeavesItWhereItWasAndSaysSo) {
   EXPECT_EQ(server_.Where(b), "dead waiting");
 }
 
+TEST_F(StreamTest, ABugThreeHundredExpiredOnesBeforeAFullDeadQueueHeldUpTheLiveOnes) {
+  server_.agent.config.mutable_queue()->set_dead_max(1);
+  server_.Reload();
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::SUSPEND, "remote/ops").ok());
+  Submission brief = QueueServer::LetterTo("ops", "brief");
+  brief.expire = absl::Seconds(5);
+  brief.priority = 2;
+  for (int i = 0; i < 302; ++i) server_.dispatcher->Accept(brief, [](auto) {});
+  Submission urgent = QueueServer::LetterTo("ops", "urgent");
+  urgent.priority = 1;  // Of such ones all are looked at.
+  const std::string live = *server_.Accept(urgent);
+  const std::string next = *server_.Accept(urgent);
+  loop_.RunFor(absl::Seconds(6));
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::RESUME, "remote/ops").ok());
+  loop_.RunFor(absl::Seconds(1));
+  EXPECT_EQ(server_.Where(live), "remote/ops done");
+  EXPECT_EQ(server_.Where(next), "remote/ops done");
+  EXPECT_EQ(server_.letters.attempts.size(), 2u);
+}
+
 TEST_F(StreamTest, WhatExpiresIsDeadAtItsTime) {
   ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::SUSPEND, "remote/ops").ok());
   Submission brief = QueueServer::LetterTo("ops", "brief");

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "queue/dispatcher_state.h"
+#include "queue/hold.h"
 
 namespace salve {
 namespace {
@@ -54,6 +55,17 @@ void Dispatcher::State::MakeDue(std::shared_ptr<std::vector<std::string>> queues
       });
 }
 
+// Page by page, as above. What can't be written now is tried again by the tick.
+void Dispatcher::State::ReleaseHeld() {
+  if (releasing || stopping || !HasHeld(picture.rows)) return;
+  releasing = true;
+  Run([](QueueDesk& desk) { return desk.ReleaseHeld(); },
+      [this](const absl::StatusOr<bool>& released) {
+        releasing = false;
+        if (released.ok() && *released) ReleaseHeld();
+      });
+}
+
 // Each minute: the store keeps house, acceptors come back, late destinations are told of.
 void Dispatcher::State::Tick() {
   tick = parts.loop.CallAfter(kTickEvery, [this] {
@@ -61,6 +73,7 @@ void Dispatcher::State::Tick() {
     Run([](QueueDesk& desk) { return desk.Keep(); }, [](absl::Status) {});
     Expire();
     ReadInbox();
+    ReleaseHeld();
     TellLate();
     const Instant now = parts.loop.Now();
     if (std::erase_if(acceptors_out, [&](const auto& out) { return out.second <= now; }) > 0) {

@@ -1,9 +1,8 @@
-// FailingDisk: a disk on which one write, sync or truncation of SQLite's fails, and all that
-// follow, until it is well again. For tests; one at a time, one thread.
+// FailingDisk: a disk on which one change of a file fails, and all that follow, until it is well
+// again. It stands before the C library's calls, so that it meets whoever makes them: the store,
+// SQLite, the tools, std::filesystem. For tests; one at a time.
 #ifndef SALVE_QUEUE_FAILING_DISK_H_
 #define SALVE_QUEUE_FAILING_DISK_H_
-
-#include <sqlite3.h>
 
 #include <cstdint>
 
@@ -11,30 +10,18 @@ namespace salve {
 
 class FailingDisk {
  public:
-  // How it fails: SQLITE_FULL (ENOSPC; syncs and truncations succeed) or SQLITE_IOERR (EIO).
   FailingDisk();
   ~FailingDisk();
   FailingDisk(const FailingDisk&) = delete;
   FailingDisk& operator=(const FailingDisk&) = delete;
 
-  // The `steps`-th call from now on (0: the next) fails, and `count` in all.
-  void FailAfter(int64_t steps, int code, int64_t count = INT64_MAX);
-  void Heal() { code_ = SQLITE_OK; }
-  bool has_failed() const { return has_failed_; }
-
- private:
-  struct File;
-  static int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* out);
-  static const sqlite3_io_methods& Methods();
-  // The code of a call of this kind, counted.
-  int Step(int io_error, bool needs_room);
-
-  sqlite3_vfs* const real_;
-  sqlite3_vfs vfs_;
-  int code_ = SQLITE_OK;
-  int64_t steps_left_ = 0;
-  int64_t failures_left_ = 0;
-  bool has_failed_ = false;
+  // The `steps`-th call from now on (0: the next) fails, and `count` in all. With ENOSPC only those
+  // fail that need room: writes, new files and names. With EIO also syncs, truncations and
+  // removals. Of a write that fails the sectors of a half are on the disk. Standard output and
+  // error never fail.
+  void FailAfter(int64_t steps, int error, int64_t count = INT64_MAX);
+  void Heal();
+  bool has_failed() const;
 };
 
 }  // namespace salve

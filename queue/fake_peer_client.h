@@ -16,12 +16,14 @@ class FakePeerClient final : public PeerClient {
 
   absl::StatusOr<v1::TransferResponse> transfer = v1::TransferResponse();
   absl::StatusOr<v1::CheckArrivalResponse> arrival = v1::CheckArrivalResponse();
+  absl::StatusOr<v1::EndTransfersResponse> ended = v1::EndTransfersResponse();
   bool hangs = false;  // Until the deadline.
 
   // What was asked.
   std::vector<Peer> peers;
   std::vector<v1::TransferRequest> transfers;
   std::vector<v1::CheckArrivalRequest> checks;
+  std::vector<v1::EndTransfersRequest> ends;
   std::vector<Instant> deadlines;
   std::set<Id> open;
 
@@ -34,6 +36,11 @@ class FakePeerClient final : public PeerClient {
                   Checked done) override {
     checks.push_back(std::move(request));
     return Answer(peer, deadline, arrival, std::move(done));
+  }
+  Id EndTransfers(const Peer& peer, v1::EndTransfersRequest request, Instant deadline,
+                  Ended done) override {
+    ends.push_back(std::move(request));
+    return Answer(peer, deadline, ended, std::move(done));
   }
   void Cancel(Id id) override { open.erase(id); }
 

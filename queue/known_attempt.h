@@ -7,6 +7,7 @@
 namespace salve {
 
 struct KnownAttempt {
+  std::string id;
   bool in_progress = false;
   bool crashed = false;
   std::string result;  // "Succeeded", …; for the reason.

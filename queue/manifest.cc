@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "base/host.h"
 #include "base/status_macros.h"
+#include "base/unfinished_files.h"
 #include "queue/database.h"
 
 namespace salve {
@@ -65,9 +66,11 @@ absl::StatusOr<std::optional<queue::Manifest>> ReadManifest(const std::string& f
 }
 
 absl::Status WriteManifest(const std::string& folder, queue::Manifest manifest) {
+  const std::string path = absl::StrCat(folder, "/", kManifestFile);
+  RemoveUnfinished(path);
   manifest.set_version(kVersion);
   manifest.set_digest(DigestOf(manifest));
-  return WriteFileAtomically(absl::StrCat(folder, "/", kManifestFile), TextOf(manifest), 0600);
+  return WriteFileAtomically(path, TextOf(manifest), 0600);
 }
 
 absl::StatusOr<std::vector<std::string>> ManifestFaults(const std::string& folder,

@@ -100,8 +100,12 @@ class SqliteMessageStore final : public MessageStore {
   absl::StatusOr<std::vector<StoredMessage>> List(const std::string& queue, size_t limit,
                                                   int64_t offset) const override;
   absl::StatusOr<std::optional<StoredMessage>> Head(const std::string& queue) const override;
-  absl::StatusOr<std::vector<StoredMessage>> Unsuspended(const std::string& queue,
-                                                         size_t limit) const override;
+  absl::StatusOr<std::vector<StoredMessage>> ListAfter(int64_t sequence,
+                                                       size_t limit) const override {
+    return Checked(queries_->BySequence(sequence, limit, 0));
+  }
+  absl::StatusOr<std::vector<StoredMessage>> Unsuspended(const std::string& queue, size_t limit,
+                                                         absl::Time by) const override;
   absl::StatusOr<std::optional<std::string>> FindKey(const std::string& key) const override;
   absl::StatusOr<std::vector<StoredMessage>> Delivering() const override {
     return Checked(queries_->Delivering());
@@ -127,6 +131,10 @@ class SqliteMessageStore final : public MessageStore {
  private:
   absl::Status OpenForReading();
   absl::Status OpenForWriting();
+  absl::Status Begin();
+  void LeaveClean();
+  // Of one of SQLite's modes. What keeps it from all of the log is an error.
+  absl::Status Checkpoint(absl::string_view mode);
   absl::Status TakeOver();
   absl::Status Prepare();
 
@@ -226,16 +234,45 @@ absl::Status SqliteMessageStore::OpenForWriting() {
     }
   }
   ASSIGN_OR_RETURN(mark_, MarkFile::Open(MarkPath(path_)));
+  const absl::Status begun = Begin();
+  if (!begun.ok() && !was_dirty_) LeaveClean();
+  return begun;
+}
+
+// An opening that fails is no crash. With a connection of its own: what failed may be that one.
+void SqliteMessageStore::LeaveClean() {
+  queries_.reset();
+  writes_.reset();
+  db_.reset();
+  absl::StatusOr<std::unique_ptr<SqliteConnection>> db = ConnectStore(path_);
+  if (!db.ok()) return;
+  db_ = *std::move(db);
+  Close().IgnoreError();
+}
+
+absl::Status SqliteMessageStore::Begin() {
   // What was found may be more than the mark said: from here on no less will do.
   RETURN_IF_ERROR(
       mark_->WriteSynced({.commits = tables_.meta.commits, .signature = tables_.meta.signature}));
   FaultPoint("queue.open.dirty");
   // A power loss may leave frames of its torn commit behind the end of the log. The log begins
   // anew, with other salts, before the next torn commit could seem to stand in front of them.
-  RETURN_IF_ERROR(NamedBy(path_, db_->Execute("PRAGMA wal_checkpoint(RESTART)")));
+  RETURN_IF_ERROR(Checkpoint("RESTART"));
   RETURN_IF_ERROR(NamedBy(path_, Prepare()));
   MakeReserve();
   return TakeOver();
+}
+
+absl::Status SqliteMessageStore::Checkpoint(absl::string_view mode) {
+  const std::string sql = absl::StrCat("PRAGMA wal_checkpoint(", mode, ")");
+  absl::StatusOr<int64_t> busy = db_->QueryInteger(sql);
+  // The file may have to grow by all of the log; the reserve is as large.
+  if (absl::IsResourceExhausted(busy.status()) && unlink(ReservePath(path_).c_str()) == 0) {
+    busy = db_->QueryInteger(sql);
+  }
+  if (!busy.ok()) return NamedBy(path_, busy.status());
+  if (*busy == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(path_, ": its log is in use"));
 }
 
 absl::Status SqliteMessageStore::Prepare() {
@@ -311,7 +348,7 @@ void SqliteMessageStore::WriteMark() {
 
 absl::StatusOr<std::vector<int64_t>> SqliteMessageStore::Apply(const Changes& changes, bool own) {
   if (changes.puts.empty() && changes.updates.empty() && changes.ends.empty() &&
-      changes.suspend_queues.empty() && changes.settings.empty()) {
+      changes.rename_queues.empty() && changes.suspend_queues.empty() && changes.settings.empty()) {
     return std::vector<int64_t>();
   }
   std::vector<int64_t> sequences;
@@ -375,7 +412,7 @@ std::optional<int64_t> SqliteMessageStore::NumberOf(const std::string& queue) co
 absl::StatusOr<std::vector<StoredMessage>> SqliteMessageStore::List(const std::string& queue,
                                                                     size_t limit,
                                                                     int64_t offset) const {
-  if (queue.empty()) return Checked(queries_->BySequence(limit, offset));
+  if (queue.empty()) return Checked(queries_->BySequence(0, limit, offset));
   const std::optional<int64_t> number = NumberOf(queue);
   if (!number) return std::vector<StoredMessage>();
   return Checked(queries_->InQueue(*number, limit, offset));
@@ -383,16 +420,17 @@ absl::StatusOr<std::vector<StoredMessage>> SqliteMessageStore::List(const std::s
 
 absl::StatusOr<std::optional<StoredMessage>> SqliteMessageStore::Head(
     const std::string& queue) const {
-  ASSIGN_OR_RETURN(std::vector<StoredMessage> first, Unsuspended(queue, 1));
+  ASSIGN_OR_RETURN(std::vector<StoredMessage> first, Unsuspended(queue, 1, absl::InfinitePast()));
   if (first.empty()) return std::nullopt;
   return std::move(first.front());
 }
 
 absl::StatusOr<std::vector<StoredMessage>> SqliteMessageStore::Unsuspended(const std::string& queue,
-                                                                           size_t limit) const {
+                                                                           size_t limit,
+                                                                           absl::Time by) const {
   const std::optional<int64_t> number = NumberOf(queue);
   if (!number) return std::vector<StoredMessage>();
-  return Checked(queries_->Unsuspended(*number, limit));
+  return Checked(queries_->Unsuspended(*number, limit, absl::ToUnixNanos(by)));
 }
 
 absl::StatusOr<std::optional<std::string>> SqliteMessageStore::FindKey(
@@ -504,17 +542,12 @@ absl::Status SqliteMessageStore::Close() {
   }
   // Into the file, which the mark then says, and away with the log: one that is left could be
   // replayed later over newer pages.
-  const auto checkpoint = [this](absl::string_view sql) -> absl::Status {
-    ASSIGN_OR_RETURN(const int64_t busy, Checked(db_->QueryInteger(sql)));
-    if (busy == 0) return absl::OkStatus();
-    return absl::UnavailableError(absl::StrCat(path_, ": its log is in use"));
-  };
-  RETURN_IF_ERROR(checkpoint("PRAGMA wal_checkpoint(FULL)"));
+  RETURN_IF_ERROR(Checkpoint("FULL"));
   FaultPoint("queue.close.written");
   RETURN_IF_ERROR(mark_->WriteSynced(
       {.closing = true, .commits = tables_.meta.commits, .signature = tables_.meta.signature}));
   FaultPoint("queue.close.closing");
-  RETURN_IF_ERROR(checkpoint("PRAGMA wal_checkpoint(TRUNCATE)"));
+  RETURN_IF_ERROR(Checkpoint("TRUNCATE"));
   queries_.reset();
   writes_.reset();
   db_.reset();

@@ -83,6 +83,8 @@ struct Changes {
   std::vector<Put> puts;
   std::vector<Update> updates;
   std::vector<End> ends;
+  // From, to: all of a queue's messages at once. Only to a name of the kind kHeld that is not used.
+  std::vector<std::pair<std::string, std::string>> rename_queues;
   std::vector<std::pair<std::string, bool>> suspend_queues;   // Name, suspended.
   std::vector<std::pair<std::string, std::string>> settings;  // Empty value: removed.
   absl::Time now;                                             // For Ended::at.
@@ -143,11 +145,15 @@ class MessageStore {
   // `offset` of them. Suspended ones too. Empty name: of all queues by sequence.
   virtual absl::StatusOr<std::vector<StoredMessage>> List(const std::string& queue, size_t limit,
                                                           int64_t offset = 0) const = 0;
+  // Those of all queues by sequence, after this one: to go over all of them page by page.
+  virtual absl::StatusOr<std::vector<StoredMessage>> ListAfter(int64_t sequence,
+                                                               size_t limit) const = 0;
   // The head of a queue: the first that is not suspended. Null: there is none.
   virtual absl::StatusOr<std::optional<StoredMessage>> Head(const std::string& queue) const = 0;
-  // The first of a queue that are not suspended, in the order of delivery, at most `limit`.
-  virtual absl::StatusOr<std::vector<StoredMessage>> Unsuspended(const std::string& queue,
-                                                                 size_t limit) const = 0;
+  // The first of a queue that are not suspended, in the order of delivery, at most `limit`; without
+  // those that had expired `by` then, unless they are in flight.
+  virtual absl::StatusOr<std::vector<StoredMessage>> Unsuspended(
+      const std::string& queue, size_t limit, absl::Time by = absl::InfinitePast()) const = 0;
   // The MID that a submission key was given, there or ended. Null: it is not known.
   virtual absl::StatusOr<std::optional<std::string>> FindKey(const std::string& key) const = 0;
   // In flight: after an unclean end, what the crash found.

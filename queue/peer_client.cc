@@ -278,6 +278,13 @@ class GrpcPeerClient final : public PeerClient {
                      &v1::QueueService::Stub::PrepareAsyncCheckArrival, std::move(request),
                      std::move(done)));
   }
+  Id EndTransfers(const Peer& peer, v1::EndTransfersRequest request, Instant deadline,
+                  Ended done) override {
+    return Start(peer, deadline,
+                 std::make_unique<CallOf<v1::EndTransfersRequest, v1::EndTransfersResponse>>(
+                     &v1::QueueService::Stub::PrepareAsyncEndTransfers, std::move(request),
+                     std::move(done)));
+  }
 
   void Cancel(Id id) override { Take(id); }
 

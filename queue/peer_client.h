@@ -31,6 +31,7 @@ class PeerClient {
   enum class Id : uint64_t { kNone = 0 };
   using Transferred = absl::AnyInvocable<void(absl::StatusOr<v1::TransferResponse>)>;
   using Checked = absl::AnyInvocable<void(absl::StatusOr<v1::CheckArrivalResponse>)>;
+  using Ended = absl::AnyInvocable<void(absl::StatusOr<v1::EndTransfersResponse>)>;
 
   virtual ~PeerClient() = default;
 
@@ -44,6 +45,8 @@ class PeerClient {
                       Transferred done) = 0;
   virtual Id CheckArrival(const Peer& peer, v1::CheckArrivalRequest request, Instant deadline,
                           Checked done) = 0;
+  virtual Id EndTransfers(const Peer& peer, v1::EndTransfersRequest request, Instant deadline,
+                          Ended done) = 0;
   // Ends a call without `done`; the peer may have taken it. An ended one, or kNone, is ignored.
   virtual void Cancel(Id id) = 0;
 };

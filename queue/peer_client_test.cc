@@ -54,6 +54,11 @@ class Receiver final : public v1::QueueService::Service {
     response->set_detail(absl::StrCat(request->origin_server(), "/", request->origin_mid()));
     return grpc::Status::OK;
   }
+  grpc::Status EndTransfers(grpc::ServerContext*, const v1::EndTransfersRequest* request,
+                            v1::EndTransfersResponse* response) override {
+    for (const v1::TransferEnd& end : request->ends()) response->add_arrivals(end.origin_mid());
+    return grpc::Status::OK;
+  }
 
   std::atomic<Does> does = Does::kAnswers;
   std::atomic<v1::TransferResponse::Answer> answer = v1::TransferResponse::ACCEPTED;
@@ -165,6 +170,17 @@ TEST_F(PeerClientTest, AsksWhetherSomethingArrived) {
                         [&](absl::StatusOr<v1::CheckArrivalResponse> got) { answer = got; });
   EXPECT_TRUE(RunUntil([&] { return answer.ok(); })) << answer.status();
   EXPECT_EQ(answer->detail(), "web-1/web-1-1-1");
+}
+
+TEST_F(PeerClientTest, TellsWhatBecameOfTransfers) {
+  Serve();
+  v1::EndTransfersRequest request;
+  request.add_ends()->set_origin_mid("web-1-1-1");
+  absl::StatusOr<v1::EndTransfersResponse> answer = absl::UnknownError("none yet");
+  client_->EndTransfers(ThePeer(), request, loop_.Now() + absl::Seconds(15),
+                        [&](absl::StatusOr<v1::EndTransfersResponse> got) { answer = got; });
+  EXPECT_TRUE(RunUntil([&] { return answer.ok(); })) << answer.status();
+  EXPECT_EQ(answer->arrivals(0), "web-1-1-1");
 }
 
 TEST_F(PeerClientTest, AnAnswerThatIsLostIsAnErrorAndTheNextIsADuplicate) {

@@ -88,6 +88,16 @@ void RelayDeliverer::CheckArrival(const std::string& queue, const queue::Message
   });
 }
 
+void RelayDeliverer::EndTransfers(const std::string& server, const v1::EndTransfersRequest& request,
+                                  TransferCalls::Ended done) {
+  if (const std::optional<Peer> peer = Find(server)) {
+    return calls_.EndTransfers(*peer, request, std::move(done));
+  }
+  loop_.Post([server, done = std::move(done)]() mutable {
+    done(absl::NotFoundError(NoAcceptor(server)));
+  });
+}
+
 void RelayDeliverer::Probe(const std::string& server, TransferCalls::Probed done) {
   if (const std::optional<Peer> peer = Find(server)) return calls_.Probe(*peer, std::move(done));
   loop_.Post([server, done = std::move(done)]() mutable {

@@ -37,6 +37,11 @@ class RelayDeliverer final : public Deliverer {
   // inside this call. Errors of `done`: kNotFound: it is no acceptor now; as PeerClient.
   void CheckArrival(const std::string& queue, const queue::Message& message,
                     TransferCalls::Arrival done);
+  // Tells an acceptor what became of messages that it took, or may have. Calls `done` as
+  // CheckArrival does. Errors of `done`: kNotFound: it is no acceptor now; kUnimplemented: it is
+  // older than this call, and holds nothing back; as PeerClient.
+  void EndTransfers(const std::string& server, const v1::EndTransfersRequest& request,
+                    TransferCalls::Ended done);
   // Whether an acceptor can be reached and would take a message: OK. Errors of `done`: kNotFound:
   // it is no acceptor now; kUnavailable: it takes none, with its reason; as PeerClient.
   void Probe(const std::string& server, TransferCalls::Probed done);

@@ -78,6 +78,26 @@ TEST_F(RelayDelivererTest, HandsTheMessageOverForTheAcceptorToDeliver) {
   EXPECT_EQ(message->hops(), 0) << "the acceptor counts it";
   EXPECT_EQ(message->origin_mid(), "web-1-1-1");
   EXPECT_EQ(message->handed_to(), "");
+  EXPECT_TRUE(client_.transfers[0].confirms()) << "its end is told";
+}
+
+TEST_F(RelayDelivererTest, TellsAnAcceptorWhatBecameOfWhatItTook) {
+  client_.ended->add_arrivals("withdrawn");
+  const auto told = FromText<v1::EndTransfersRequest>(
+      R"(ends { word: WITHDRAW origin_server: "web-1" origin_mid: "web-1-1-1" })");
+  std::vector<std::string> answers;
+  const auto done = [&](const absl::StatusOr<v1::EndTransfersResponse>& got) {
+    answers.push_back(got.ok() ? got->arrivals(0) : std::string(got.status().message()));
+  };
+  deliverer_.EndTransfers("web-2", told, done);
+  deliverer_.EndTransfers("web-3", told, done);
+  EXPECT_THAT(answers, SizeIs(0));
+  loop_.RunPending();
+  EXPECT_THAT(answers, testing::UnorderedElementsAre("withdrawn", "web-3 is no acceptor now"));
+  ASSERT_THAT(client_.ends, SizeIs(1));
+  EXPECT_EQ(client_.ends[0].sender(), "web-1");
+  EXPECT_EQ(client_.ends[0].ends(0).word(), v1::TransferEnd::WITHDRAW);
+  EXPECT_EQ(client_.deadlines[0], loop_.Now() + TransferCalls::kAskTime);
 }
 
 TEST_F(RelayDelivererTest, TheAcceptorsAddressWithTheFilesForPeers) {

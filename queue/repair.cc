@@ -202,6 +202,8 @@ absl::Status Undo(const std::string& file) {
 absl::Status Swap(const std::string& file, const std::string& fresh, const std::string& keep_as) {
   const std::string folder = FolderOf(file);
   MakeLike(fresh, file);
+  RETURN_IF_ERROR(RemoveFile(fresh + "-wal"));
+  RETURN_IF_ERROR(RemoveFile(keep_as + ".mark"));
   if (FileExists(file + ".mark")) {
     RETURN_IF_ERROR(CopyFile(file + ".mark", keep_as + ".mark").status());
   }
@@ -249,6 +251,41 @@ absl::Status ReadInto(const std::string& file, const StoreTables& tables,
   return absl::OkStatus();
 }
 
+// The new one, checked.
+absl::Status Build(const RepairOptions& options, const std::string& file, const std::string& fresh,
+                   queue::RepairReport& report) {
+  absl::StatusOr<std::unique_ptr<SqliteConnection>> db = ExamineStore(file);
+  StoreTables tables;
+  // What can't be read stays empty.
+  if (db.ok()) LoadTables(**db, tables).IgnoreError();
+  const MetaRow& meta = tables.meta;
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<StoreBuilder> builder,
+      StoreBuilder::Create(fresh,
+                           meta.server.empty()
+                               ? StoreBuilder::Identity{options.server, options.group, kRole}
+                               : StoreBuilder::Identity{meta.server, meta.group, meta.role},
+                           options.now));
+  RETURN_IF_ERROR(ReadInto(file, tables, db, *builder, report));
+  report.set_messages(builder->messages());
+  report.set_ended(builder->ended());
+  builder->SetSetting(kAnnounceSetting, Announcement(report));
+  RETURN_IF_ERROR(builder->Finish());
+  ASSIGN_OR_RETURN(const queue::DatabaseInfo built, LookAtDatabase(fresh, true));
+  RETURN_IF_ERROR(WholeOr(built));
+  FaultPoint("queue.db.repair.built");
+  return absl::OkStatus();
+}
+
+// Puts the old one back, as far as it goes; the next call does it too. Returns `why`.
+absl::Status GiveUp(const std::string& file, const std::string& fresh, const std::string& keep_as,
+                    const absl::Status& why) {
+  Undo(file).IgnoreError();
+  if (!FileExists(keep_as)) RemoveFile(keep_as + ".mark").IgnoreError();
+  RemoveDatabase(fresh).IgnoreError();
+  return why;
+}
+
 }  // namespace
 
 absl::StatusOr<queue::RepairReport> RepairDatabase(const RepairOptions& options) {
@@ -265,35 +302,16 @@ absl::StatusOr<queue::RepairReport> RepairDatabase(const RepairOptions& options)
   RETURN_IF_ERROR(CheckRoom(folder, info.bytes() + info.log_bytes() + (8 << 20)));
   FaultPoint("queue.db.repair.begun");
 
-  absl::StatusOr<std::unique_ptr<SqliteConnection>> db = ExamineStore(file);
-  StoreTables tables;
-  // What can't be read stays empty.
-  if (db.ok()) LoadTables(**db, tables).IgnoreError();
-  const MetaRow& meta = tables.meta;
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<StoreBuilder> builder,
-      StoreBuilder::Create(fresh,
-                           meta.server.empty()
-                               ? StoreBuilder::Identity{options.server, options.group, kRole}
-                               : StoreBuilder::Identity{meta.server, meta.group, meta.role},
-                           options.now));
   queue::RepairReport report;
   report.set_file(file);
   report.set_kept_as(absl::StrCat(
       file, ".damaged-", absl::FormatTime("%Y%m%dT%H%M%SZ", options.now, absl::UTCTimeZone())));
-  RETURN_IF_ERROR(ReadInto(file, tables, db, *builder, report));
-  db = absl::UnknownError("closed");
-  report.set_messages(builder->messages());
-  report.set_ended(builder->ended());
   if (info.mark_commits() > info.commits()) {
     report.set_commits_missing(info.mark_commits() - info.commits());
   }
-  builder->SetSetting(kAnnounceSetting, Announcement(report));
-  RETURN_IF_ERROR(builder->Finish());
-  ASSIGN_OR_RETURN(const queue::DatabaseInfo built, LookAtDatabase(fresh, true));
-  RETURN_IF_ERROR(WholeOr(built));
-  FaultPoint("queue.db.repair.built");
-  RETURN_IF_ERROR(Swap(file, fresh, report.kept_as()));
+  absl::Status status = Build(options, file, fresh, report);
+  if (status.ok()) status = Swap(file, fresh, report.kept_as());
+  if (!status.ok()) return GiveUp(file, fresh, report.kept_as(), status);
   RETURN_IF_ERROR(RefreshManifest(folder));
   return report;
 }

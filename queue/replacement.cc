@@ -99,7 +99,11 @@ absl::Status Replace(StoreBuilder& builder, const Places& places) {
 }
 
 absl::Status GiveUp(const Places& places, const absl::Status& why) {
-  RemoveDatabase(places.beside).IgnoreError();  // It is removed by the next call too.
+  RemoveLeftovers(places).IgnoreError();  // The next call does it too.
+  // As long as the old one is in its place, nothing is kept of it elsewhere.
+  if (!FileExists(places.keep_as) || IsSameFile(places.file, places.keep_as)) {
+    RemoveDatabase(places.keep_as).IgnoreError();
+  }
   return why;
 }
 

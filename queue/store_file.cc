@@ -76,6 +76,35 @@ absl::Status CheckKindAndVersion(SqliteConnection& db) {
   return absl::OkStatus();
 }
 
+// What SQLite keeps of a schema, by the names in it.
+absl::StatusOr<std::map<std::string, std::string>> SchemaOf(SqliteConnection& db) {
+  ASSIGN_OR_RETURN(SqliteStatement select,
+                   db.Prepare("SELECT name,sql FROM sqlite_master WHERE sql IS NOT NULL"));
+  std::map<std::string, std::string> schema;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool found, select.Step());
+    if (!found) return schema;
+    schema[std::string(select.Bytes(0))] = std::string(select.Bytes(1));
+  }
+}
+
+// It is a text: with a byte of it damaged, a column may have another name, or an index another
+// order. What a person has added is no damage.
+absl::Status CheckSchema(SqliteConnection& db) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<SqliteConnection> fresh,
+                   SqliteConnection::Open(":memory:", SqliteConnection::Mode::kReadWrite));
+  RETURN_IF_ERROR(fresh->Execute(kQueueSchema));
+  ASSIGN_OR_RETURN(const auto expected, SchemaOf(*fresh));
+  ASSIGN_OR_RETURN(const auto schema, SchemaOf(db));
+  for (const auto& [name, sql] : expected) {
+    const auto found = schema.find(name);
+    if (found == schema.end() || found->second != sql) {
+      return absl::DataLossError(absl::StrCat("its schema has no ", name, " as it was made"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LoadMeta(SqliteConnection& db, MetaRow& meta) {
   ASSIGN_OR_RETURN(SqliteStatement select, db.Prepare("SELECT * FROM meta"));
   ASSIGN_OR_RETURN(const bool found, select.Step());
@@ -136,10 +165,54 @@ absl::Status CheckNobodyHasIt(const std::string& path) {
   return absl::UnavailableError(absl::StrCat(path, ": another process has it open: ", lock.l_pid));
 }
 
+// Of an empty file SQLite removes the log unread, whatever is in it, even if it may only read.
+absl::Status CheckNotEmpty(const std::string& path) {
+  struct stat file;
+  if (stat(path.c_str(), &file) != 0) return ErrnoStatus(errno, path);
+  return file.st_size > 0 ? absl::OkStatus() : Damaged(path, "it is empty");
+}
+
 absl::Status WhyNotOpened(const std::string& path, const absl::Status& status) {
   if (access(path.c_str(), F_OK) != 0) return ErrnoStatus(errno, path);
   if (access(path.c_str(), R_OK) != 0) return ErrnoStatus(errno, path);
   return NamedBy(path, status);
+}
+
+// A database with nothing in it but its identity, without a log.
+absl::Status FillNew(const std::string& path, const MetaRow& identity) {
+  absl::StatusOr<std::unique_ptr<SqliteConnection>> db =
+      SqliteConnection::Open(path, SqliteConnection::Mode::kReadWrite);
+  if (!db.ok()) {
+    const std::string folder = FolderOf(path);
+    if (access(folder.c_str(), W_OK) != 0) return ErrnoStatus(errno, folder);
+    return NamedBy(path, db.status());
+  }
+  const auto fill = [&]() -> absl::Status {
+    RETURN_IF_ERROR((*db)->Execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=FULL"));
+    RETURN_IF_ERROR((*db)->Execute(kQueueSchema));
+    ASSIGN_OR_RETURN(SqliteStatement insert,
+                     (*db)->Prepare("INSERT INTO meta VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+    BindRow(insert, identity);
+    RETURN_IF_ERROR(insert.Run());
+    return (*db)->Execute("PRAGMA wal_checkpoint(TRUNCATE)");
+  };
+  RETURN_IF_ERROR(NamedBy(path, fill()));
+  db->reset();
+  unlink(WalPath(path).c_str());
+  return absl::OkStatus();
+}
+
+absl::Status PutInPlace(const std::string& beside, const std::string& path,
+                        const std::string& signature) {
+  const std::string folder = FolderOf(path);
+  FaultPoint("queue.make.database");
+  ASSIGN_OR_RETURN(std::unique_ptr<MarkFile> mark, MarkFile::Open(MarkPath(path)));
+  RETURN_IF_ERROR(mark->WriteSynced({.clean = true, .commits = 0, .signature = signature}));
+  RETURN_IF_ERROR(SyncFolder(folder));
+  FaultPoint("queue.make.mark");
+  if (rename(beside.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path);
+  FaultPoint("queue.make.renamed");
+  return SyncFolder(folder);
 }
 
 }  // namespace
@@ -181,38 +254,17 @@ absl::StatusOr<bool> StoreExists(const std::string& path) {
 absl::Status MakeStore(const std::string& path, const MetaRow& identity) {
   // Beside its place until it is whole and has its mark: a database without a mark is damage.
   const std::string beside = path + ".new";
-  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) unlink((beside + suffix).c_str());
+  const auto remove_beside = [&beside] {
+    for (const char* suffix : {"", "-wal", "-shm", "-journal"}) unlink((beside + suffix).c_str());
+  };
+  remove_beside();
   for (const std::string& old : {WalPath(path), path + "-shm", path + "-journal"}) {
     unlink(old.c_str());
   }
-  const std::string folder = FolderOf(path);
-  absl::StatusOr<std::unique_ptr<SqliteConnection>> db =
-      SqliteConnection::Open(beside, SqliteConnection::Mode::kReadWrite);
-  if (!db.ok()) {
-    if (access(folder.c_str(), W_OK) != 0) return ErrnoStatus(errno, folder);
-    return NamedBy(beside, db.status());
-  }
-  const auto fill = [&]() -> absl::Status {
-    RETURN_IF_ERROR((*db)->Execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=FULL"));
-    RETURN_IF_ERROR((*db)->Execute(kQueueSchema));
-    ASSIGN_OR_RETURN(SqliteStatement insert,
-                     (*db)->Prepare("INSERT INTO meta VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
-    BindRow(insert, identity);
-    RETURN_IF_ERROR(insert.Run());
-    return (*db)->Execute("PRAGMA wal_checkpoint(TRUNCATE)");
-  };
-  RETURN_IF_ERROR(NamedBy(beside, fill()));
-  db->reset();
-  unlink(WalPath(beside).c_str());
-  FaultPoint("queue.make.database");
-  ASSIGN_OR_RETURN(std::unique_ptr<MarkFile> mark, MarkFile::Open(MarkPath(path)));
-  RETURN_IF_ERROR(
-      mark->WriteSynced({.clean = true, .commits = 0, .signature = identity.signature}));
-  RETURN_IF_ERROR(SyncFolder(folder));
-  FaultPoint("queue.make.mark");
-  if (rename(beside.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, path);
-  FaultPoint("queue.make.renamed");
-  return SyncFolder(folder);
+  absl::Status status = FillNew(beside, identity);
+  if (status.ok()) status = PutInPlace(beside, path, identity.signature);
+  if (!status.ok()) remove_beside();
+  return status;
 }
 
 absl::StatusOr<Mark> CheckMarkAndLog(const std::string& path) {
@@ -234,6 +286,7 @@ absl::StatusOr<Mark> CheckMarkAndLog(const std::string& path) {
 absl::StatusOr<bool> StoreHasLog(const std::string& path) { return LogHasContent(WalPath(path)); }
 
 absl::StatusOr<std::unique_ptr<SqliteConnection>> ConnectStore(const std::string& path) {
+  RETURN_IF_ERROR(CheckNotEmpty(path));
   absl::StatusOr<std::unique_ptr<SqliteConnection>> db =
       SqliteConnection::Open(path, SqliteConnection::Mode::kReadWrite);
   if (!db.ok()) return WhyNotOpened(path, db.status());
@@ -260,6 +313,7 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> ConnectStore(const std::string
 }
 
 absl::StatusOr<std::unique_ptr<SqliteConnection>> ExamineStore(const std::string& path) {
+  RETURN_IF_ERROR(CheckNotEmpty(path));
   RETURN_IF_ERROR(CheckNobodyHasIt(path));
   absl::StatusOr<std::unique_ptr<SqliteConnection>> db =
       SqliteConnection::Open(path, SqliteConnection::Mode::kExamine);
@@ -272,9 +326,12 @@ absl::StatusOr<std::unique_ptr<SqliteConnection>> ExamineStore(const std::string
 
 absl::Status LoadTables(SqliteConnection& db, StoreTables& tables) {
   RETURN_IF_ERROR(CheckKindAndVersion(db));
-  RETURN_IF_ERROR(LoadMeta(db, tables.meta));
-  RETURN_IF_ERROR(LoadQueues(db, tables));
-  return LoadSettings(db, tables);
+  const absl::Status schema = CheckSchema(db);
+  absl::Status status = LoadMeta(db, tables.meta);
+  if (status.ok()) status = LoadQueues(db, tables);
+  if (status.ok()) status = LoadSettings(db, tables);
+  // With a damaged one, all else that fails comes of it.
+  return schema.ok() ? status : schema;
 }
 
 absl::Status CheckAgainstMark(const MetaRow& meta, const Mark& mark) {

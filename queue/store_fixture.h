@@ -7,7 +7,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,7 +23,13 @@ inline const absl::Time kStoreTestNow = absl::FromUnixSeconds(1'800'000'000);
 
 inline std::string ReadBytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string bytes;
+  while (file) {
+    char piece[16 * 1024];
+    file.read(piece, sizeof(piece));
+    bytes.append(piece, static_cast<size_t>(file.gcount()));
+  }
+  return bytes;
 }
 inline void WriteBytes(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;

@@ -61,10 +61,12 @@ absl::StatusOr<std::unique_ptr<StoreQueries>> StoreQueries::Create(SqliteConnect
       {&made->in_queue_,
        messages + "WHERE sequence IN (SELECT sequence FROM messages INDEXED BY by_queue WHERE "
                   "queue=?1 ORDER BY rank,sequence LIMIT ?2 OFFSET ?3) ORDER BY rank,sequence"},
-      {&made->by_sequence_, messages + "ORDER BY sequence LIMIT ? OFFSET ?"},
+      {&made->by_sequence_, messages + "WHERE sequence>? ORDER BY sequence LIMIT ? OFFSET ?"},
       {&made->unsuspended_,
        messages + "WHERE sequence IN (SELECT sequence FROM messages INDEXED BY by_queue WHERE "
-                  "queue=?1 AND held=0 ORDER BY rank,sequence LIMIT ?2) ORDER BY rank,sequence"},
+                  "queue=?1 AND held=0 AND (expires IS NULL OR expires>?3 OR sequence IN (SELECT "
+                  "sequence FROM messages INDEXED BY by_delivering WHERE flags & 1)) "
+                  "ORDER BY rank,sequence LIMIT ?2) ORDER BY rank,sequence"},
       {&made->delivering_, messages + "WHERE flags & 1 ORDER BY sequence"},
       {&made->expiring_,
        messages + "WHERE expires IS NOT NULL AND expires<=? ORDER BY expires,sequence LIMIT ?"},
@@ -162,15 +164,19 @@ absl::StatusOr<std::vector<StoredMessage>> StoreQueries::InQueue(int64_t queue, 
   return Messages(*in_queue_);
 }
 
-absl::StatusOr<std::vector<StoredMessage>> StoreQueries::BySequence(size_t limit, int64_t offset) {
-  by_sequence_->Bind(1, Limit(limit));
-  by_sequence_->Bind(2, offset);
+absl::StatusOr<std::vector<StoredMessage>> StoreQueries::BySequence(int64_t after, size_t limit,
+                                                                    int64_t offset) {
+  by_sequence_->Bind(1, after);
+  by_sequence_->Bind(2, Limit(limit));
+  by_sequence_->Bind(3, offset);
   return Messages(*by_sequence_);
 }
 
-absl::StatusOr<std::vector<StoredMessage>> StoreQueries::Unsuspended(int64_t queue, size_t limit) {
+absl::StatusOr<std::vector<StoredMessage>> StoreQueries::Unsuspended(int64_t queue, size_t limit,
+                                                                     int64_t unix_ns) {
   unsuspended_->Bind(1, queue);
   unsuspended_->Bind(2, Limit(limit));
+  unsuspended_->Bind(3, unix_ns);
   return Messages(*unsuspended_);
 }
 

@@ -34,8 +34,11 @@ class StoreQueries {
                                                              const std::string& mid);
   absl::StatusOr<std::vector<StoredMessage>> ByKey(const std::string& key);
   absl::StatusOr<std::vector<StoredMessage>> InQueue(int64_t queue, size_t limit, int64_t offset);
-  absl::StatusOr<std::vector<StoredMessage>> Unsuspended(int64_t queue, size_t limit);
-  absl::StatusOr<std::vector<StoredMessage>> BySequence(size_t limit, int64_t offset);
+  // But for those that expire until `unix_ns` and are not in flight.
+  absl::StatusOr<std::vector<StoredMessage>> Unsuspended(int64_t queue, size_t limit,
+                                                         int64_t unix_ns);
+  absl::StatusOr<std::vector<StoredMessage>> BySequence(int64_t after, size_t limit,
+                                                        int64_t offset);
   absl::StatusOr<std::vector<StoredMessage>> Delivering();
   absl::StatusOr<std::vector<StoredMessage>> ExpiringBy(int64_t unix_ns, size_t limit);
 

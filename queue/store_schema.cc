@@ -7,8 +7,9 @@
 
 namespace salve {
 
-// Order and indexes: by_queue is the order of delivery and lets a queue of suspended messages be
-// passed over without a look at their rows; the partial ones cost nothing for those who have none.
+// Order and indexes: by_queue is the order of delivery and lets a queue of messages that are
+// suspended, or have expired and find no room in dead, be passed over without a look at their rows;
+// the partial ones cost nothing for those who have none.
 const char kQueueSchema[] = R"sql(
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
@@ -20,7 +21,7 @@ CREATE TABLE messages(
   body BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
 CREATE UNIQUE INDEX by_mid ON messages(mid);
 CREATE UNIQUE INDEX by_dmid ON messages(dmid) WHERE dmid IS NOT NULL;
-CREATE INDEX by_queue ON messages(queue, rank, sequence, held);
+CREATE INDEX by_queue ON messages(queue, rank, sequence, held, expires);
 CREATE INDEX by_expires ON messages(expires) WHERE expires IS NOT NULL;
 CREATE INDEX by_origin ON messages(origin_mid, origin_server) WHERE origin_mid IS NOT NULL;
 CREATE INDEX by_key ON messages(submission_key) WHERE submission_key IS NOT NULL;

@@ -101,6 +101,7 @@ absl::StatusOr<std::vector<int64_t>> StoreTransaction::Do(const Changes& changes
   }
   for (const Changes::Update& update : changes.updates) RETURN_IF_ERROR(Update(update));
   for (const Changes::End& end : changes.ends) RETURN_IF_ERROR(End(end, changes.now));
+  for (const auto& [from, to] : changes.rename_queues) RETURN_IF_ERROR(Rename(from, to));
   for (const auto& [name, suspended] : changes.suspend_queues) {
     ASSIGN_OR_RETURN(QueueState * state, Touch(name));
     state->row.suspended = suspended;
@@ -234,6 +235,7 @@ absl::Status StoreTransaction::End(const Changes::End& end, absl::Time now) {
     return absl::DataLossError(absl::StrCat("message ", row.sequence, " is in no queue"));
   }
   const std::string name = queue->second.row.name;
+  const std::optional<HeldQueue> held = HeldQueueOf(name);
   ASSIGN_OR_RETURN(const StoredMessage stored, ToStored(row, name));
   const queue::Message& message = stored.message;
   if (!MayEnd(message.type(), *QueueKindOf(name), end.final)) {
@@ -246,7 +248,7 @@ absl::Status StoreTransaction::End(const Changes::End& end, absl::Time now) {
                  .origin_mid = message.origin_mid(),
                  .type = message.type(),
                  .final = end.final,
-                 .queue = name,
+                 .queue = held ? held->former : name,
                  .reason = Bounded(end.reason),
                  .subject = Bounded(message.subject()),
                  .correlation = Bounded(message.correlation()),
@@ -262,6 +264,24 @@ absl::Status StoreTransaction::End(const Changes::End& end, absl::Time now) {
   meta.last_ended = ended.ended.number;
   ++meta.ended_rows;
   meta.ended_digest = AddSum(meta.ended_digest, sum);
+  return absl::OkStatus();
+}
+
+absl::Status StoreTransaction::Rename(const std::string& from, const std::string& to) {
+  const auto named = [this](const std::string& name) {
+    return std::find_if(tables_.queues.begin(), tables_.queues.end(),
+                        [&](const auto& queue) { return queue.second.row.name == name; });
+  };
+  const auto found = named(from);
+  if (found == tables_.queues.end()) {
+    return absl::NotFoundError(absl::StrCat("there is no queue ", from));
+  }
+  if (QueueKindOf(to) != QueueKind::kHeld || named(to) != tables_.queues.end()) {
+    return absl::FailedPreconditionError(absl::StrCat("queue ", from, " can't become ", to));
+  }
+  QueueRow& row = Touch(found->first).row;
+  row.name = to;
+  row.suspended = false;
   return absl::OkStatus();
 }
 

@@ -50,6 +50,7 @@ class StoreTransaction {
                                                    const Changes& changes);
   absl::Status Update(const Changes::Update& update);
   absl::Status End(const Changes::End& end, absl::Time now);
+  absl::Status Rename(const std::string& from, const std::string& to);
   absl::Status SetSetting(const std::string& key, const std::string& value);
   // Makes the queue when there is none of that name; kInvalidArgument: no name of a queue.
   absl::StatusOr<QueueState*> Touch(const std::string& name);

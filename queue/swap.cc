@@ -17,8 +17,10 @@ namespace {
 
 // Nothing is in the log of a clean database; left there it would be taken for the new one's.
 absl::Status RemoveLog(const std::string& file) {
-  RETURN_IF_ERROR(RemoveFile(file + "-wal"));
-  return RemoveFile(file + "-shm");
+  for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+    RETURN_IF_ERROR(RemoveFile(file + suffix));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status KeepOld(const std::string& file, const std::string& keep_as) {

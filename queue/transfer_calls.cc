@@ -66,6 +66,7 @@ Deliverer::Id TransferCalls::Start(const Peer& peer, v1::TransferRequest::Purpos
   request.set_purpose(purpose);
   request.set_sender(server_);
   request.set_parcel(*std::move(parcel));
+  request.set_confirms(purpose == v1::TransferRequest::RELAY);
   const Deliverer::Id id{++last_id_};
   deliveries_[id].done = std::move(done);
   deliveries_[id].call = client_.Transfer(
@@ -112,6 +113,15 @@ void TransferCalls::CheckArrival(const Peer& peer, const queue::Message& message
   client_.CheckArrival(peer, std::move(request), loop_.Now() + kAskTime,
                        [alive = std::weak_ptr<bool>(alive_), done = std::move(done)](
                            absl::StatusOr<v1::CheckArrivalResponse> response) mutable {
+                         if (!alive.expired()) done(std::move(response));
+                       });
+}
+
+void TransferCalls::EndTransfers(const Peer& peer, v1::EndTransfersRequest request, Ended done) {
+  request.set_sender(server_);
+  client_.EndTransfers(peer, std::move(request), loop_.Now() + kAskTime,
+                       [alive = std::weak_ptr<bool>(alive_), done = std::move(done)](
+                           absl::StatusOr<v1::EndTransfersResponse> response) mutable {
                          if (!alive.expired()) done(std::move(response));
                        });
 }

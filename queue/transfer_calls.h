@@ -27,6 +27,7 @@ class TransferCalls {
  public:
   using Arrival = absl::AnyInvocable<void(absl::StatusOr<v1::CheckArrivalResponse>)>;
   using Probed = absl::AnyInvocable<void(absl::Status)>;
+  using Ended = absl::AnyInvocable<void(absl::StatusOr<v1::EndTransfersResponse>)>;
   // What the answers of a peer mean for the delivery.
   using Meaning = std::function<DeliveryResult::Kind(v1::TransferResponse::Answer)>;
 
@@ -50,6 +51,8 @@ class TransferCalls {
   // Asks within kAskTime. Calls `done` once, never inside this call; not when this ends before.
   static constexpr absl::Duration kAskTime = absl::Seconds(4);
   void CheckArrival(const Peer& peer, const queue::Message& message, Arrival done);
+  // Errors of `done`: kUnimplemented: the peer is older than this call; as PeerClient.
+  void EndTransfers(const Peer& peer, v1::EndTransfersRequest request, Ended done);
   // OK: it would take a message. Errors of `done`: kUnavailable: it would not, with its reason; as
   // PeerClient.
   void Probe(const Peer& peer, Probed done);

@@ -5,11 +5,14 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace salve {
 namespace {
 
 constexpr size_t kQueueNameBytesMax = 512;
+constexpr size_t kHeldNameBytesMax = 1024;  // With the set before a name.
+constexpr absl::string_view kHeldPrefix = "held/";
 constexpr size_t kDmidBytesMax = 39;
 
 constexpr struct {
@@ -54,6 +57,7 @@ unsigned GoesTo(QueueKind from) {
     case QueueKind::kInbox:  // Arrived: it does not die any more.
       return kEntered | Bit(QueueKind::kPoison);
     case QueueKind::kPoison:  // Never expires: only a person takes it out, to be routed anew.
+    case QueueKind::kHeld:    // When there is no set that has it.
       return kEntered;
     case QueueKind::kDead:  // Comes back as a new message only.
       return 0;
@@ -83,7 +87,19 @@ bool IsDmid(absl::string_view text) {
 
 }  // namespace
 
+std::optional<HeldQueue> HeldQueueOf(absl::string_view queue) {
+  if (!absl::ConsumePrefix(&queue, kHeldPrefix) || queue.size() > kHeldNameBytesMax) {
+    return std::nullopt;
+  }
+  const size_t slash = queue.find('/');
+  if (slash == 0 || slash == absl::string_view::npos) return std::nullopt;
+  const absl::string_view former = queue.substr(slash + 1);
+  if (absl::StartsWith(former, kHeldPrefix) || !QueueKindOf(former)) return std::nullopt;
+  return HeldQueue{std::string(queue.substr(0, slash)), std::string(former)};
+}
+
 std::optional<QueueKind> QueueKindOf(absl::string_view queue) {
+  if (HeldQueueOf(queue)) return QueueKind::kHeld;
   if (queue.size() > kQueueNameBytesMax) return std::nullopt;
   for (const auto& whole : kWhole) {
     if (queue == whole.name) return whole.kind;
@@ -164,8 +180,9 @@ bool MayEnd(queue::Type type, QueueKind from, Final final) {
     case Final::kRejected:
       return type == queue::UP && IsIn(from, SetOf(QueueKind::kSubmission, QueueKind::kLocal));
     case Final::kObsolete:
-    case Final::kHeldInSet:
       return IsIn(from, kWaiting);
+    case Final::kHeldInSet:
+      return IsIn(from, kWaiting | Bit(QueueKind::kHeld));
     case Final::kRemoved:
       return true;
     case Final::kReregistered:

@@ -12,13 +12,31 @@
 namespace salve {
 
 // Of `submission`, `local/<resource>`, `remote/<destination>`, `relay/<acceptor>`, `inbox`,
-// `unreachable`, `poison`, `dead`.
-enum class QueueKind { kSubmission, kLocal, kRemote, kRelay, kInbox, kUnreachable, kPoison, kDead };
+// `unreachable`, `poison`, `dead`, `held/<set>/<former queue>`.
+enum class QueueKind {
+  kSubmission,
+  kLocal,
+  kRemote,
+  kRelay,
+  kInbox,
+  kUnreachable,
+  kPoison,
+  kDead,
+  kHeld,
+};
 
 // Null: no name of a queue.
 std::optional<QueueKind> QueueKindOf(absl::string_view queue);
 // "nginx.service" of "local/nginx.service"; "" of those without one.
 absl::string_view QueueTarget(absl::string_view queue);
+
+// What a crash found in `former` and is on its way into a crash set (hold.h).
+struct HeldQueue {
+  std::string set;
+  std::string former;
+};
+// Null: none of the kind kHeld.
+std::optional<HeldQueue> HeldQueueOf(absl::string_view queue);
 
 // Whether a message of this type may be accepted into a queue, and move from one to another.
 bool MayEnter(queue::Type type, QueueKind to);

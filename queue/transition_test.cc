@@ -13,10 +13,15 @@ namespace salve {
 namespace {
 
 const std::map<std::string, QueueKind> kKinds = {
-    {"submission", QueueKind::kSubmission}, {"local", QueueKind::kLocal},
-    {"remote", QueueKind::kRemote},         {"relay", QueueKind::kRelay},
-    {"inbox", QueueKind::kInbox},           {"unreachable", QueueKind::kUnreachable},
-    {"poison", QueueKind::kPoison},         {"dead", QueueKind::kDead},
+    {"submission", QueueKind::kSubmission},
+    {"local", QueueKind::kLocal},
+    {"remote", QueueKind::kRemote},
+    {"relay", QueueKind::kRelay},
+    {"inbox", QueueKind::kInbox},
+    {"unreachable", QueueKind::kUnreachable},
+    {"poison", QueueKind::kPoison},
+    {"dead", QueueKind::kDead},
+    {"held", QueueKind::kHeld},
 };
 const queue::Type kTypes[] = {queue::TYPE_UNSPECIFIED, queue::AF, queue::AR, queue::UP};
 
@@ -28,20 +33,22 @@ const char* const kLetterMoves[] = {
     "inbox: submission remote relay inbox unreachable poison",
     "unreachable: submission remote relay inbox unreachable dead",
     "poison: submission remote relay inbox unreachable",
+    "held: submission remote relay inbox unreachable",
 };
 const char* const kActionMoves[] = {
     "submission: submission local unreachable dead",
     "local: submission local unreachable poison dead",
     "unreachable: submission local unreachable dead",
     "poison: submission local unreachable",
+    "held: submission local unreachable",
 };
 const std::map<Final, std::string> kLetterEnds = {
     {Final::kDone, "remote relay inbox"},
     {Final::kFailed, ""},
     {Final::kRejected, ""},
     {Final::kObsolete, "submission remote relay unreachable"},
-    {Final::kHeldInSet, "submission remote relay unreachable"},
-    {Final::kRemoved, "submission remote relay inbox unreachable poison dead"},
+    {Final::kHeldInSet, "submission remote relay unreachable held"},
+    {Final::kRemoved, "submission remote relay inbox unreachable poison dead held"},
     {Final::kReregistered, "dead"},
 };
 const std::map<Final, std::string> kActionEnds = {
@@ -49,8 +56,8 @@ const std::map<Final, std::string> kActionEnds = {
     {Final::kFailed, "submission local"},
     {Final::kRejected, "submission local"},
     {Final::kObsolete, "submission local unreachable"},
-    {Final::kHeldInSet, "submission local unreachable"},
-    {Final::kRemoved, "submission local unreachable poison dead"},
+    {Final::kHeldInSet, "submission local unreachable held"},
+    {Final::kRemoved, "submission local unreachable poison dead held"},
     {Final::kReregistered, "dead"},
 };
 
@@ -126,6 +133,18 @@ TEST(TransitionTest, NamesOfQueuesAreKnown) {
 TEST(TransitionTest, ANameHasAtMost512Bytes) {
   EXPECT_TRUE(QueueKindOf("local/" + std::string(506, 'x')).has_value());
   EXPECT_FALSE(QueueKindOf("local/" + std::string(507, 'x')).has_value());
+}
+
+TEST(TransitionTest, AHeldQueueHasASetAndAFormerName) {
+  EXPECT_EQ(QueueKindOf("held/set-1/remote/ops"), QueueKind::kHeld);
+  EXPECT_EQ(HeldQueueOf("held/set-1/local/a/b")->set, "set-1");
+  EXPECT_EQ(HeldQueueOf("held/set-1/local/a/b")->former, "local/a/b");
+  for (const char* none : {"held/", "held/set", "held/set/", "held//remote/ops", "held/set/other",
+                           "held/set/held/set/remote/ops", "remote/held/set/remote/ops"}) {
+    EXPECT_FALSE(HeldQueueOf(none).has_value()) << none;
+  }
+  // The longest name can be held.
+  EXPECT_TRUE(HeldQueueOf("held/" + std::string(100, 's') + "/local/" + std::string(506, 'x')));
 }
 
 TEST(TransitionTest, TheTargetIsWhatFollowsTheKind) {

@@ -97,7 +97,11 @@ absl::Status Verification::Header() {
 absl::Status Verification::ForEachRow(
     const std::string& sql, const std::function<absl::Status(const SqliteStatement&)>& each) {
   absl::StatusOr<SqliteStatement> select = db_->Prepare(sql);
-  if (!select.ok()) return NoteDamage(select.status());
+  if (!select.ok() && tables_read_) return NoteDamage(select.status());
+  if (!select.ok()) {  // Of a schema that is damaged.
+    Problem(std::string(select.status().message()));
+    return absl::OkStatus();
+  }
   while (true) {
     const absl::StatusOr<bool> found = select->Step();
     if (!found.ok()) return NoteDamage(found.status());

@@ -34,7 +34,7 @@ QUEUE_CHANNEL = 13
 # Event ids of the channel Queue.
 ACCEPTED, DONE, FAILED, REJECTED, OBSOLETE, REMOVED = 40001, 40002, 40004, 40005, 40006, 40007
 MOVED, RECEIVED, SET, DEAD, REREGISTERED, HANDED_OVER = 40008, 40009, 40011, 40012, 40013, 40014
-EXPORTED, CRASH_COUNTED = 40018, 40021
+EXPORTED, CRASH_COUNTED, TWICE = 40018, 40021, 40022
 FINAL_EVENTS = {"done": {DONE, HANDED_OVER}, "failed": {FAILED}, "rejected": {REJECTED},
                 "obsolete": {OBSOLETE}, "removed": {REMOVED}, "reregistered": {REREGISTERED},
                 "held-in-set": {SET}}
@@ -96,6 +96,7 @@ class Message:
     crash_count: int = 0
     subject: str = ""
     handed_to: str = ""
+    unconfirmed: bool = False  # Its sender's word is waited for.
     dead: dict = None  # Its four attributes.
 
 
@@ -103,7 +104,7 @@ def parse_message(blob):
     found = fields(blob)
     message = Message(text(found, 1), text(found, 2), text(found, 3), TYPES[number(found, 4)],
                       crash_count=number(found, 9), subject=text(found, 21),
-                      handed_to=text(found, 44))
+                      handed_to=text(found, 44), unconfirmed=45 in found)
     if 43 in found:
         dead = fields(found[43][-1])
         message.dead = {"dmid": text(dead, 1), "former_queue": text(dead, 2),
@@ -299,7 +300,8 @@ class World:
                     self.inbox[ended.origin_server, ended.origin_mid].append(node)
                 else:
                     self.ended[ended.mid].append((node, ended))
-                    if ended.final != "reregistered" and not is_handed_over(ended):
+                    if (ended.final != "reregistered" and not is_handed_over(ended)
+                            and not is_withdrawn(ended)):
                         self.origins[ended.origin_server, ended.origin_mid].append((node, ended))
 
     # one-place: every accepted MID is in a queue, a crash set, a pack, or final.
@@ -359,18 +361,18 @@ class World:
     def check_origins(self):
         for (server, mid), places in self.origins.items():
             names = {node.name for node, _ in places}
+            # What an acceptor may have is asked for first; what waits for its sender's word is his.
             sure = [(node, one) for node, one in places
                     if getattr(one, "handed_to", "") not in names - {node.name}
-                    and not self.lost_answers(one.mid) & names - {node.name}]
+                    and not (getattr(one, "unconfirmed", False) and len(names) > 1)
+                    and not self.is_told_twice(one.mid)]
             if len({one.mid for _, one in sure}) > 1:
                 self.say("one-place", mid, f"of {server}: is "
                          + ", ".join(f"{one.mid} in {node.name}: {one.queue}" for node, one in sure))
 
-    def lost_answers(self, mid):
-        """Acceptors to which a transfer of it failed: one that had committed it tells it, too, under
-        the same Message-ID, and its receiver drops the second one (docs/QUEUE.md)."""
-        return {event["former_queue"].removeprefix("relay/") for _, event in self.happened[mid]
-                if event["id"] == MOVED and event["former_queue"].startswith("relay/")}
+    def is_told_twice(self, mid):
+        """Whether it is said that an acceptor told it, too: cut off for longer than it waited."""
+        return TWICE in self.all_ids(mid)
 
     def was_exported(self, mid):
         return EXPORTED in self.all_ids(mid)
@@ -471,8 +473,8 @@ class World:
                 # A lost answer and a crash before it was noted can't be told from no delivery;
                 # the receiver knows the second copy by its Message-ID.
                 doubts = answers.count("drop") + (
-                    crashes[mid] if mid in self.accepted else sum(crashes.values())) + len(
-                        self.lost_answers(mid))
+                    crashes[mid] if mid in self.accepted else sum(crashes.values())) + (
+                        self.is_told_twice(mid))
                 if len(answers) > 1 + doubts:
                     self.say("at-most-once", mid,
                              f"{destination} got it {len(answers)} times, {doubts} with a reason")
@@ -523,6 +525,11 @@ class World:
 
 def is_handed_over(ended):
     return ended.final == "done" and ended.queue.startswith("relay/")
+
+
+def is_withdrawn(ended):
+    """At an acceptor: its sender had told it itself."""
+    return ended.final == "removed" and ended.reason.startswith("withdrawn by ")
 
 
 def is_dmid(dmid):

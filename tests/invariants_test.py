@@ -147,12 +147,25 @@ class InvariantsTest(unittest.TestCase):
         self.b.put("b-2", origin="a", body={3: "a-1"})
         self.assert_rules(self.check(), ("one-place", "a-1"))
 
-    def test_a_transfer_that_failed_after_its_commit_may_be_told_by_both(self):
+    def test_a_transfer_that_failed_after_its_commit_is_told_once(self):
+        self.a.end("a-1")
+        self.a.tell(invariants.MOVED, "a-1", {3: "remote/ops", 4: "relay/b"})
+        self.b.put("b-1", origin="a", body={3: "a-1", 45: 1})  # Until it is withdrawn.
+        self.assertEqual(self.check(receipts={"ops": [receipt("a-1")]}), [])
+        self.b.put("b-2", origin="a", body={3: "a-1"})
+        self.assert_rules(self.check(), ("one-place", "a-1"))
+
+    def test_one_that_was_withdrawn_is_told_by_its_sender(self):
+        self.a.end("a-1")
+        self.b.end("b-1", "removed", origin="a", origin_mid="a-1", reason="withdrawn by a, where …")
+        self.assertEqual(self.check(), [])
+
+    def test_one_that_both_told_is_excused_by_the_word_of_it_alone(self):
         self.a.end("a-1")
         self.b.end("b-1", origin="a", origin_mid="a-1")
         twice = {"ops": [receipt("a-1"), receipt("a-1")]}
         self.assert_rules(self.check(receipts=twice), ("at-most-once", "a-1"), ("one-place", "a-1"))
-        self.a.tell(invariants.MOVED, "a-1", {3: "remote/ops", 4: "relay/b"})
+        self.a.tell(invariants.TWICE, "a-1")
         self.assertEqual(self.check(receipts=twice), [])
 
     def test_what_an_acceptor_told_has_arrived_under_the_name_of_its_origin(self):

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -103,7 +104,7 @@ class SqliteLedger final : public Ledger {
       line_.SetBootIds(row);
       Record& record = records_[number];
       record.row = std::move(row);
-      numbers_[record.row.attempt.id] = number;
+      Index(record.row);
     }
     line_.Look(loop_.Now(), loop_.clock().WallNow(), options_.clock_is_synchronised());
     RebuildHistories();
@@ -154,7 +155,7 @@ class SqliteLedger final : public Ledger {
     record.row.number = number;
     record.row.attempt = attempt;
     record.row.boot = line_.RunningBoot().number;
-    numbers_[attempt.id] = number;
+    Index(record.row);
     AddToHistory(record.row);
     WriteRow(record.row, "ledger.begin.before", "ledger.begin.after",
              [this, number, done = std::move(done)](absl::Status status) mutable {
@@ -243,6 +244,15 @@ class SqliteLedger final : public Ledger {
     return found;
   }
 
+  std::vector<const Attempt*> OfRequester(absl::string_view prefix) const override {
+    std::vector<const Attempt*> found;
+    for (auto it = requesters_.lower_bound({prefix, 0});
+         it != requesters_.end() && absl::StartsWith(it->first, prefix); ++it) {
+      found.push_back(&records_.at(it->second).row.attempt);
+    }
+    return found;
+  }
+
   std::vector<Key> Keys() const override {
     std::map<KeyName, std::string> sorted;
     for (const auto& [name, kept] : keys_) {
@@ -283,6 +293,11 @@ class SqliteLedger final : public Ledger {
     std::string resource;  // As last given.
   };
 
+  void Index(const AttemptRow& row) {
+    numbers_[row.attempt.id] = row.number;
+    requesters_.emplace(row.attempt.requester, row.number);
+  }
+
   KeyHistory& HistoryOf(const Attempt& attempt) {
     return keys_[KeyOf(attempt.action, attempt.resource)].history;
   }
@@ -318,6 +333,7 @@ class SqliteLedger final : public Ledger {
     key->second.history.Remove(&attempt);
     if (key->second.history.empty()) keys_.erase(key);
     numbers_.erase(attempt.id);
+    requesters_.erase({attempt.requester, number});
     records_.erase(record);
   }
 
@@ -404,6 +420,8 @@ class SqliteLedger final : public Ledger {
 
   std::map<int64_t, Record> records_;  // By number: oldest first. Their addresses stay.
   absl::flat_hash_map<std::string, int64_t> numbers_;
+  absl::btree_set<std::pair<absl::string_view, int64_t>>
+      requesters_;  // The texts are the records'.
   absl::flat_hash_map<KeyName, KeptKey> keys_;
   const KeyHistory empty_;
   std::vector<int64_t> unwritten_;  // Finished, but that is not on disk yet.

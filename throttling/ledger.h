@@ -87,6 +87,8 @@ class Ledger {
   // Those that match, oldest first, at most the newest `limit`. nullptr/empty: all.
   virtual std::vector<const Attempt*> List(const RecoveryAction* action, absl::string_view resource,
                                            absl::Time since, size_t limit) const = 0;
+  // Those whose requester begins so, oldest first. By an index, however many there are.
+  virtual std::vector<const Attempt*> OfRequester(absl::string_view prefix) const = 0;
   // Each (action, resource) that has attempts, the resource as last given, sorted.
   struct Key {
     RecoveryAction action;

@@ -41,6 +41,27 @@ TEST_F(LedgerTest, AnAnswerIsNeverGivenInsideTheCall) {
   EXPECT_TRUE(answered);
 }
 
+TEST_F(LedgerTest, AttemptsAreFoundByWhatTheirRequesterBeginsWith) {
+  Open();
+  std::vector<std::string> ids;
+  for (const char* who : {"deferred:m1:ada", "deferred:m10:ada", "deferred:m1:bob", "Web/Fix"}) {
+    const Attempt attempt =
+        ledger_->NewAttempt(RecoveryAction::kResetPool, "a", who, absl::Minutes(2));
+    EXPECT_TRUE(Run([&](LedgerDone done) { ledger_->Begin(attempt, std::move(done)); }).ok());
+    ids.push_back(attempt.id);
+  }
+  for (int life = 0; life < 2; ++life) {
+    std::vector<std::string> found;
+    for (const Attempt* attempt : ledger_->OfRequester("deferred:m1:")) {
+      found.push_back(attempt->id);
+    }
+    EXPECT_THAT(found, ElementsAre(ids[0], ids[2]));
+    EXPECT_THAT(ledger_->OfRequester("deferred:m2:"), IsEmpty());
+    Crash();
+    Open();
+  }
+}
+
 TEST_F(LedgerTest, EverythingIsFoundAgainAfterACrash) {
   Open();
   const std::string id = Begin("Nginx.Service");

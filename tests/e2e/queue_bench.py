@@ -8,6 +8,7 @@ beyond its limit and there were a million messages.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,15 +20,28 @@ FILL = os.environ.get("SALVE_FILL", os.path.join(ROOT, "bazel-bin/queue/fill"))
 MILLION = 1_000_000
 START_SECONDS_MAX, MEMORY_MIB_MAX, LIST_MS_MAX = 2, 30, 50
 MIB = 2**20
+SETTINGS = smtp("ops", 1)
+BOUNDS = "bytes_max: 4294967296 messages_max: 2000000"
 ROUNDS = 5
 
 
-def measure(agent):
-    """(seconds from exec to the first answer, anonymous MiB, ms of `queue list`)"""
+def start_seconds(agent):
+    """From exec to the first answer."""
     begin = time.monotonic()
     agent.start()
     agent.wait_ready()
-    started = time.monotonic() - begin
+    return time.monotonic() - begin
+
+
+def crashed_start_seconds(agent, recovery):
+    agent.stop(signal.SIGKILL)
+    agent.configure(SETTINGS, f"{BOUNDS} recovery: {recovery}")
+    return start_seconds(agent)
+
+
+def measure(agent):
+    """(start_seconds, anonymous MiB, ms of `queue list`)"""
+    started = start_seconds(agent)
     time.sleep(3)  # Past what a start does once.
     memory = agent.rss()[1] / MIB
     return started, memory, took_ms(agent, "queue", "list")
@@ -44,8 +58,7 @@ def took_ms(agent, *argv):
 
 
 def agent_with(messages):
-    agent = QueueAgent(0, settings=smtp("ops", 1), start=False, queue="bytes_max: 4294967296 "
-                       "messages_max: 2000000")
+    agent = QueueAgent(0, settings=SETTINGS, start=False, queue=BOUNDS)
     os.makedirs(agent.state, exist_ok=True)
     if messages:
         begin = time.monotonic()
@@ -68,13 +81,19 @@ def main():
         page = took_ms(agent, "queue", "message", "list", "remote/ops", "-n", "100")
         version = took_ms(agent, "version")
         size = os.path.getsize(os.path.join(agent.state, "queue.db")) / MIB
+        revalidated = crashed_start_seconds(agent, "REVALIDATE")
+        held = crashed_start_seconds(agent, "HOLD")
+        if len(os.listdir(os.path.join(agent.state, "crash"))) != 1:
+            raise SystemExit("one crash set was to be there: that of HOLD")
     print(f"queue_messages         {messages}")
     print(f"queue_file             {size:.0f} MiB")
     print(f"queue_start            {started:.2f} s")
+    print(f"queue_start_crashed    {revalidated:.2f} s, under HOLD {held:.2f} s")
     print(f"queue_memory_more      {full - empty:.1f} MiB (empty: {empty:.1f} MiB)")
     print(f"queue_list             {listed:.0f} ms (salvectl version: {version:.0f} ms)")
     print(f"queue_message_list     {page:.0f} ms")
-    if messages >= MILLION and (started > START_SECONDS_MAX or full - empty > MEMORY_MIB_MAX
+    slowest = max(started, revalidated, held)
+    if messages >= MILLION and (slowest > START_SECONDS_MAX or full - empty > MEMORY_MIB_MAX
                                 or listed > LIST_MS_MAX):
         raise SystemExit("beyond a limit")
 

@@ -50,11 +50,25 @@ class RecoverTest(unittest.TestCase):
         agent.start()
         agent.wait_ready()
 
+    def argv(self, agent, *options, folder=None):
+        return [SALVECTL, "recover", *options, "-d", folder or self.the_set(agent), "--config-dir",
+                agent.dir, "--state-dir", agent.state, "--salved", SALVED]
+
     def call(self, agent, *options, folder=None):
-        return subprocess.run(
-            [SALVECTL, "recover", *options, "-d", folder or self.the_set(agent), "--config-dir",
-             agent.dir, "--state-dir", agent.state, "--salved", SALVED],
-            text=True, capture_output=True, timeout=120)
+        return subprocess.run(self.argv(agent, *options, folder=folder), text=True,
+                              capture_output=True, timeout=120)
+
+    def stop_before_it_begins(self, agent):
+        """SIGTERM while systemd and the group are waited for: nothing is done, and that is said."""
+        mark = os.path.join(agent.state, "recover.running")
+        process = subprocess.Popen(self.argv(agent, "-e"), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while not os.path.exists(mark) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.terminate()
+        self.assertEqual(process.wait(timeout=20), 1)
+        self.assertFalse(os.path.exists(mark))
 
     def recover(self, agent, *options, folder=None, expected=0):
         result = self.call(agent, *options, folder=folder)
@@ -110,7 +124,7 @@ class RecoverTest(unittest.TestCase):
             mids = self.die_in_the_middle(agent)
             self.start_with(agent, sink)
             agent.wait_for(lambda: agent.queue_events(40011), what="the crash set")
-            self.assertEqual(agent.queues(), {})
+            agent.wait_for(lambda: not agent.queues(), what="all of it in the set")
             refused = self.recover(agent, "-e", expected=3)
             self.assertIn("Service of salved is active", refused.stderr)
             agent.again(how=15)  # A clean end and start changes nothing of it.
@@ -127,6 +141,8 @@ class RecoverTest(unittest.TestCase):
             copy = agent.path("copy")
             shutil.copytree(self.the_set(agent), copy)
 
+            self.stop_before_it_begins(agent)
+            self.assertEqual(self.states(agent)[0], states)
             self.recover(agent, "-e", "-t", "AF")
             self.assertEqual((agent.effects("job"), len(sink.mails)), (1, pending))
             # On a resource whose action was in flight nothing is done before that is recovered.
