@@ -86,7 +86,7 @@ absl::Status EventDatabase::Initialize() {
   // in small steps.
   RETURN_IF_ERROR(connection_->Execute(
       "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
-      "PRAGMA journal_size_limit=16777216"));
+      "PRAGMA journal_size_limit=16777216; PRAGMA cache_size=-1024"));
   ASSIGN_OR_RETURN(const int64_t id, connection_->QueryInteger("PRAGMA application_id"));
   ASSIGN_OR_RETURN(const int64_t version, connection_->QueryInteger("PRAGMA user_version"));
   ASSIGN_OR_RETURN(const int64_t objects,

@@ -2,6 +2,8 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,6 +18,7 @@
 #include "base/check.h"
 #include "base/unique_fd.h"
 #include "probes/http_request_parsed.h"
+#include "probes/loopback_sockets.h"
 #include "probes/network_errors.h"
 #include "probes/quiet_close.h"
 #include "probes/tls.h"
@@ -27,8 +30,6 @@ constexpr size_t kHeaderBytesMax = 64 * 1024;
 constexpr size_t kIdleHandlesMax = 64;
 // Sockets that are served in one turn of the loop: each may read 100 KiB or do a handshake.
 constexpr int kEventsPerTurn = 32;
-
-// Entries of the folder of certificates that are looked at to see whether it is hashed.
 
 enum class Cut { kNo, kBodyRead, kHeadersTooLarge };
 
@@ -47,10 +48,6 @@ bool IsNoAnswer(CURLcode code) {
   return code == CURLE_GOT_NOTHING || code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM ||
          code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR || code == CURLE_PARTIAL_FILE ||
          code == CURLE_WEIRD_SERVER_REPLY;
-}
-
-int OpenSocket(int domain, int type, int protocol) {
-  return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 }
 
 }  // namespace
@@ -72,6 +69,9 @@ struct HttpClient::State {
     size_t header_bytes = 0;  // Of all answers, those with 1xx too.
     Cut cut = Cut::kNo;
     int socket_error = 0;  // Why no socket could be opened.
+    int left_fd = -1;      // A socket to this machine that curl has done with.
+    int left_family = AF_UNSPEC;
+    bool has_ended = false;
     char error[CURL_ERROR_SIZE] = "";
   };
 
@@ -88,8 +88,14 @@ struct HttpClient::State {
   void Release(Call& call);
   void EndEarly(Call& call, Observation observation);
 
-  void SocketWants(curl_socket_t fd, int what, void* known);
+  void Act(curl_socket_t fd, int mask);
+  void SocketWants(curl_socket_t fd, int what, bool is_watched);
+  int OpenSocket(Call& call, const curl_sockaddr& address);
+  void SocketCloses(curl_socket_t fd);
   void TimerWants(long ms);
+  void Settle();
+  void WatchSockets();
+  void ArmTimer();
   void TimerFired();
   void SocketsReady();
   void Sweep();
@@ -100,14 +106,33 @@ struct HttpClient::State {
   static size_t OnHeader(char* bytes, size_t size, size_t count, void* call);
   static size_t OnBody(char* bytes, size_t size, size_t count, void* call);
 
+  // A socket to this machine that curl has, and for whom.
+  struct Lent {
+    HttpCallId call;
+    int family;
+  };
+
+  // What curl wants to hear of a socket, until the epoll is told.
+  struct Wish {
+    curl_socket_t fd;
+    bool is_watched;
+    uint32_t events;  // 0: nothing more.
+  };
+
   EventLoop& loop;
   Resolver& resolver;
   CURLM* multi;
   UniqueFd epoll;
   WatchId watch = WatchId::kNone;
+  std::vector<Wish> wishes;
+  LoopbackSockets loopback;
+  absl::flat_hash_map<int, Lent> lent;
   TimerId timer = TimerId::kNone;
-  Instant timer_at;      // When it fires; may be too early.
-  Instant timer_wanted;  // When curl wants to be called.
+  Instant timer_at;                                  // When it fires; may be too early.
+  Instant timer_wanted = Instant::InfiniteFuture();  // When curl wants to be called.
+  TimerId sweep = TimerId::kNone;
+  int begun = 0;    // Calls of which curl has not said yet that they have ended.
+  int running = 0;  // Those of them that had not when it was last asked.
   uint64_t last_id = 0;
   absl::flat_hash_map<HttpCallId, std::unique_ptr<Call>> calls;
   std::vector<CURL*> idle;
@@ -126,7 +151,7 @@ HttpClient::State::State(EventLoop& loop, Resolver& resolver) : loop(loop), reso
   curl_multi_setopt(
       multi, CURLMOPT_SOCKETFUNCTION,
       +[](CURL*, curl_socket_t fd, int what, void* state, void* known) {
-        static_cast<State*>(state)->SocketWants(fd, what, known);
+        static_cast<State*>(state)->SocketWants(fd, what, known != nullptr);
         return 0;
       });
   curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
@@ -144,6 +169,7 @@ HttpClient::State::~State() {
   curl_multi_cleanup(multi);
   loop.UnwatchFd(watch);
   loop.CancelTimer(timer);
+  loop.CancelTimer(sweep);
   curl_global_cleanup();
 }
 
@@ -197,6 +223,23 @@ void HttpClient::State::Begin(Call& call) {
   call.easy = TakeHandle();
   SetOptions(call);
   curl_multi_add_handle(multi, call.easy);
+  ++begun;
+  Act(CURL_SOCKET_TIMEOUT, 0);
+  // On this machine a connection stands as soon as it is asked for: asking curl once more sends the
+  // request at once, for less than a turn of the loop costs. Not with TLS, whose handshakes are
+  // work: of those the loop takes a few a turn.
+  for (size_t i = 0; i < wishes.size() && !call.request->is_tls; ++i) {
+    const Wish wish = wishes[i];
+    if (!wish.is_watched && wish.events == EPOLLOUT) Act(wish.fd, CURL_CSELECT_OUT);
+  }
+  // What has ended already is told later: never inside Start.
+  if (running < begun && sweep == TimerId::kNone) {
+    sweep = loop.CallAt(loop.Now(), [this] {
+      sweep = TimerId::kNone;
+      Sweep();
+    });
+  }
+  Settle();
 }
 
 CURL* HttpClient::State::TakeHandle() {
@@ -210,6 +253,7 @@ CURL* HttpClient::State::TakeHandle() {
   CURL* easy = curl_easy_init();
   CHECK(easy != nullptr);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, this);
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 1024L);
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 0L);
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
@@ -234,13 +278,12 @@ CURL* HttpClient::State::TakeHandle() {
   curl_easy_setopt(
       easy, CURLOPT_OPENSOCKETFUNCTION,
       +[](void* data, curlsocktype, curl_sockaddr* address) -> curl_socket_t {
-        const int fd = OpenSocket(address->family, address->socktype, address->protocol);
-        if (fd < 0) static_cast<Call*>(data)->socket_error = errno;
-        return fd;
+        Call& call = *static_cast<Call*>(data);
+        return call.state->OpenSocket(call, *address);
       });
   curl_easy_setopt(
-      easy, CURLOPT_CLOSESOCKETFUNCTION, +[](void*, curl_socket_t fd) {
-        CloseQuietly(fd);
+      easy, CURLOPT_CLOSESOCKETFUNCTION, +[](void* state, curl_socket_t fd) {
+        static_cast<State*>(state)->SocketCloses(fd);
         return 0;
       });
   return easy;
@@ -310,6 +353,8 @@ void HttpClient::State::Release(Call& call) {
   CURL* easy = std::exchange(call.easy, nullptr);
   if (easy == nullptr) return;
   curl_multi_remove_handle(multi, easy);
+  if (!call.has_ended) --begun;
+  if (call.left_fd >= 0) CloseQuietly(std::exchange(call.left_fd, -1));
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, nullptr);
   if (idle.size() < kIdleHandlesMax) {
     idle.push_back(easy);
@@ -318,26 +363,92 @@ void HttpClient::State::Release(Call& call) {
   }
 }
 
-// The inner epoll is one descriptor to the loop, whatever curl does with its sockets. `known`
-// is not null from the first time on.
-void HttpClient::State::SocketWants(curl_socket_t fd, int what, void* known) {
-  if (what == CURL_POLL_REMOVE) {
-    epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
-    return;
-  }
-  epoll_event event = {};
-  if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
-  if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
-  event.data.fd = fd;
-  epoll_ctl(epoll.get(), known == nullptr ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
-  if (known == nullptr) curl_multi_assign(multi, fd, this);
+void HttpClient::State::Act(curl_socket_t fd, int mask) {
+  // Until it says so again, now.
+  if (fd == CURL_SOCKET_TIMEOUT) timer_wanted = Instant::InfiniteFuture();
+  curl_multi_socket_action(multi, fd, mask, &running);
 }
 
-// A timer that stands earlier is left to fire in vain: curl moves its wish several times in
-// each transfer, and most of them it does not live to see.
+void HttpClient::State::SocketWants(curl_socket_t fd, int what, bool is_watched) {
+  uint32_t events = 0;
+  if (what == CURL_POLL_IN || what == CURL_POLL_INOUT) events |= EPOLLIN;
+  if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT) events |= EPOLLOUT;
+  for (Wish& wish : wishes) {
+    if (wish.fd != fd) continue;
+    wish.events = events;
+    return;
+  }
+  wishes.push_back({fd, is_watched, events});
+}
+
+// A look at this machine in the clear gives its socket to the next. Not one with a body: its server
+// may have answered before it has read that, and is still reading.
+int HttpClient::State::OpenSocket(Call& call, const curl_sockaddr& address) {
+  const HttpRequestOptions& options = call.request->options;
+  const bool is_lent = LoopbackSockets::Serve(address.addr) && !call.request->is_tls &&
+                       !options.http2 && options.proxy.empty() && options.body.empty();
+  int fd = is_lent ? loopback.Take(address.family) : -1;
+  if (fd < 0) {
+    fd = socket(address.family, address.socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, address.protocol);
+  }
+  if (fd < 0) call.socket_error = errno;
+  lent.erase(fd);  // Of an attempt that failed curl closes the socket without a word.
+  if (fd < 0 || !is_lent) return fd;
+  lent[fd] = {call.id, address.family};
+  // The request is sent at once, and acknowledges the handshake: that saves a segment. The kernel
+  // forgets this with each connection.
+  const int off = 0;
+  setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
+  return fd;
+}
+
+void HttpClient::State::SocketCloses(curl_socket_t fd) {
+  std::erase_if(wishes, [fd](const Wish& wish) { return wish.fd == fd; });
+  const auto loan = lent.extract(fd);
+  const auto it = loan ? calls.find(loan.mapped().call) : calls.end();
+  if (it == calls.end() || it->second->easy == nullptr) {
+    CloseQuietly(fd);  // The epoll forgets it.
+    return;
+  }
+  // Only at the end of the call curl says whether the answer was whole.
+  Call& call = *it->second;
+  epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
+  if (call.left_fd >= 0) CloseQuietly(call.left_fd);  // Of an address that did not answer.
+  call.left_fd = fd;
+  call.left_family = loan.mapped().family;
+}
+
 void HttpClient::State::TimerWants(long ms) {
   timer_wanted = ms < 0 ? Instant::InfiniteFuture() : loop.Now() + absl::Milliseconds(ms);
-  if (ms < 0 || (timer != TimerId::kNone && timer_at <= timer_wanted)) return;
+}
+
+// Does what curl wants once it has been called: most of its wishes it takes back within the call.
+void HttpClient::State::Settle() {
+  WatchSockets();
+  ArmTimer();
+}
+
+// The inner epoll is one descriptor to the loop, whatever curl does with its sockets.
+void HttpClient::State::WatchSockets() {
+  for (const Wish& wish : wishes) {
+    epoll_event event = {};
+    event.events = wish.events;
+    event.data.fd = wish.fd;
+    if (wish.events == 0) {
+      if (wish.is_watched) epoll_ctl(epoll.get(), EPOLL_CTL_DEL, wish.fd, nullptr);
+      continue;
+    }
+    epoll_ctl(epoll.get(), wish.is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, wish.fd, &event);
+    curl_multi_assign(multi, wish.fd, this);  // What makes `known` of the next wish not null.
+  }
+  wishes.clear();
+}
+
+// A timer that stands earlier is left to fire in vain: of most of its wishes curl does not live to
+// see the end.
+void HttpClient::State::ArmTimer() {
+  if (timer_wanted == Instant::InfiniteFuture()) return;
+  if (timer != TimerId::kNone && timer_at <= timer_wanted) return;
   loop.CancelTimer(timer);
   timer_at = timer_wanted;
   timer = loop.CallAt(timer_at, [this] { TimerFired(); });
@@ -345,16 +456,11 @@ void HttpClient::State::TimerWants(long ms) {
 
 void HttpClient::State::TimerFired() {
   timer = TimerId::kNone;
-  if (timer_wanted > loop.Now()) {
-    if (timer_wanted == Instant::InfiniteFuture()) return;
-    timer_at = timer_wanted;
-    timer = loop.CallAt(timer_at, [this] { TimerFired(); });
-    return;
+  if (timer_wanted <= loop.Now()) {
+    Act(CURL_SOCKET_TIMEOUT, 0);
+    Sweep();
   }
-  timer_wanted = Instant::InfiniteFuture();  // Until curl says so again, now.
-  int running = 0;
-  curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
-  Sweep();
+  Settle();
 }
 
 void HttpClient::State::SocketsReady() {
@@ -365,24 +471,35 @@ void HttpClient::State::SocketsReady() {
     if ((events[i].events & (EPOLLIN | EPOLLHUP)) != 0) mask |= CURL_CSELECT_IN;
     if ((events[i].events & EPOLLOUT) != 0) mask |= CURL_CSELECT_OUT;
     if ((events[i].events & EPOLLERR) != 0) mask |= CURL_CSELECT_ERR;
-    int running = 0;
-    curl_multi_socket_action(multi, events[i].data.fd, mask, &running);
+    Act(events[i].data.fd, mask);
   }
   Sweep();
+  Settle();
 }
 
+// Calls that are begun meanwhile, and end at once, wait for the next turn.
 void HttpClient::State::Sweep() {
+  std::vector<std::pair<HttpCallId, CURLcode>> ended;
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
     if (message->msg != CURLMSG_DONE) continue;
     Call* call = nullptr;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-    Finish(*call, message->data.result);
+    call->has_ended = true;
+    --begun;
+    ended.emplace_back(call->id, message->data.result);
+  }
+  for (const auto& [id, code] : ended) {
+    const auto it = calls.find(id);
+    if (it != calls.end()) Finish(*it->second, code);  // Else one before it has cancelled it.
   }
 }
 
 void HttpClient::State::Finish(Call& call, CURLcode code) {
   Judge(call, code);
+  if (call.left_fd >= 0 && code == CURLE_OK) {  // Not when OnBody has cut it off.
+    loopback.Give(std::exchange(call.left_fd, -1), call.left_family);
+  }
   Release(call);
   const auto owned = std::move(calls.extract(call.id).mapped());
   owned->done(std::move(owned->result));
@@ -539,6 +656,7 @@ void HttpClient::Cancel(HttpCallId id) {
   if (it == state_->calls.end()) return;
   state_->Release(*it->second);
   state_->calls.erase(it);
+  state_->Settle();
 }
 
 }  // namespace salve

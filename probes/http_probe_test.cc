@@ -1,21 +1,61 @@
 #include "probes/http_probe.h"
 
 #include <gtest/gtest.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/notification.h"
 #include "base/uv_loop.h"
 #include "probes/test_servers.h"
 
 namespace salve {
 namespace {
+
+// Which socket of this process is the client of a connection: its inode, which no other gets
+// after it.
+ino_t ClientSocket(const TestConnection& c) {
+  const auto ends = [](int fd, auto local, auto remote) {
+    sockaddr_in a = {}, b = {};
+    socklen_t size = sizeof a;
+    local(fd, reinterpret_cast<sockaddr*>(&a), &size);
+    remote(fd, reinterpret_cast<sockaddr*>(&b), &size);
+    return std::pair(a.sin_port, b.sin_port);
+  };
+  const auto wanted = ends(c.fd(), getpeername, getsockname);
+  for (int fd = 0; fd < 1000; ++fd) {
+    struct stat status;
+    if (ends(fd, getsockname, getpeername) == wanted && fstat(fd, &status) == 0) {
+      return status.st_ino;
+    }
+  }
+  ADD_FAILURE() << "the client is none of this process";
+  return 0;
+}
+
+size_t DescriptorsOfThisProcess() {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& fd : std::filesystem::directory_iterator("/proc/self/fd")) {
+    ++count;
+  }
+  return count;
+}
 
 class HttpProbeTest : public ::testing::Test {
  protected:
@@ -369,6 +409,8 @@ TEST_F(HttpProbeTest, ANameThatDoesNotExistIsAFailure) {
 TEST_F(HttpProbeTest, NoDescriptorLeftIsRejected) {
   TestServer server(AlwaysAnswer("200 OK", ""));
   config_.set_url(server.url());
+  config_.set_method("PUT");
+  config_.set_body("x");  // A look without one may find a socket that is kept.
   ASSERT_EQ(Look().error, "");
   rlimit old_limit, none = {};
   getrlimit(RLIMIT_NOFILE, &old_limit);
@@ -405,6 +447,265 @@ TEST_F(HttpProbeTest, LeavesNoTimeWaitOnItsSide) {
   EXPECT_EQ(TimeWaitsTo(server.port()), 0);
 }
 
+TEST_F(HttpProbeTest, LooksAtThisMachineUseOneSocket) {
+  std::vector<ino_t> clients;
+  const auto answer = [&](TestConnection& c) {
+    clients.push_back(ClientSocket(c));
+    EXPECT_TRUE(absl::StartsWith(c.ReadRequest(), "GET "));
+    c.Answer("200 OK", "hello");
+  };
+  TestServer closes(answer);
+  TestServer hangs([&](TestConnection& c) {
+    answer(c);
+    c.Hang();
+  });
+  TestServer redirects([&](TestConnection& c) {
+    clients.push_back(ClientSocket(c));
+    c.ReadRequest();
+    c.Answer("302 Found", "", absl::StrCat("Location: ", closes.url(), "\r\n"));
+  });
+  config_.set_max_redirects(1);
+  for (TestServer* server : {&closes, &hangs, &redirects, &closes}) {
+    config_.set_url(server->url());
+    const Observation seen = Look();
+    EXPECT_EQ(seen.error, "");
+    EXPECT_EQ(Value(seen, "body_bytes"), 5);
+    EXPECT_EQ(TimeWaitsTo(server->port()), 0);
+  }
+  ASSERT_EQ(clients.size(), 5);
+  for (const ino_t client : clients) EXPECT_EQ(client, clients[0]);
+}
+
+TEST_F(HttpProbeTest, ASocketOfALookWithoutAWholeAnswerIsNotUsedAgain) {
+  std::vector<ino_t> clients;
+  std::string answer;
+  TestServer server([&](TestConnection& c) {
+    clients.push_back(ClientSocket(c));
+    c.ReadRequest();
+    c.Send(answer);
+    if (absl::EndsWith(answer, "hangs")) c.Hang();
+  });
+  config_.set_url(server.url());
+  config_.set_body_bytes_max(10);
+  for (const char* bad : {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut off", "no HTTP",
+                          "HTTP/1.1 200 OK\r\n\r\nmore than ten bytes", "",
+                          "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhangs"}) {
+    clients.clear();
+    answer = bad;
+    Look(absl::EndsWith(answer, "hangs") ? absl::Milliseconds(50) : absl::Seconds(20));
+    answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(Look().error, "") << bad;
+    ASSERT_EQ(clients.size(), 3) << bad;
+    EXPECT_NE(clients[0], clients[1]) << bad;
+    EXPECT_EQ(clients[1], clients[2]) << bad;
+  }
+}
+
+// Of an address that refuses, curl closes the socket without a word.
+TEST_F(HttpProbeTest, ASocketThatWasRefusedIsNotUsedAgain) {
+  std::vector<ino_t> clients;
+  TestServer server([&](TestConnection& c) {
+    clients.push_back(ClientSocket(c));
+    c.ReadRequest();
+    c.Answer("200 OK", "");
+  });
+  names_.Set("two.example", {"127.0.0.2", "127.0.0.1"});
+  for (const char* host : {"127.0.0.1", "two.example", "127.0.0.1"}) {
+    config_.set_url(absl::StrCat("http://", host, ":", server.port(), "/"));
+    EXPECT_EQ(Look().error, "");
+  }
+  ASSERT_EQ(clients.size(), 3);
+  EXPECT_NE(clients[0], clients[1]);
+  EXPECT_EQ(clients[1], clients[2]);
+}
+
+// The hang-up of a socket that is disconnected would, without end.
+TEST_F(HttpProbeTest, ASocketThatIsKeptDoesNotWakeTheLoop) {
+  ino_t client = 0;
+  TestServer server([&](TestConnection& c) {
+    client = ClientSocket(c);
+    c.ReadRequest();
+    c.Answer("200 OK", "");
+  });
+  config_.set_url(server.url());
+  EXPECT_EQ(Look().error, "");
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fdinfo")) {
+    std::ifstream info(entry.path());
+    for (std::string line; std::getline(info, line);) {
+      if (!absl::StartsWith(line, "tfd:")) continue;  // What an epoll watches.
+      const std::vector<std::string> fields = absl::StrSplit(line, ' ', absl::SkipEmpty());
+      std::error_code error;
+      const auto watched = std::filesystem::read_symlink("/proc/self/fd/" + fields[1], error);
+      EXPECT_NE(watched.string(), absl::StrCat("socket:[", client, "]"));
+    }
+  }
+}
+
+TEST_F(HttpProbeTest, LooksWithABodyOrThroughAProxyHaveASocketEach) {
+  std::vector<ino_t> clients;
+  TestServer server([&](TestConnection& c) {
+    clients.push_back(ClientSocket(c));
+    c.ReadRequest();
+    c.Answer("200 OK", "");
+  });
+  config_.set_url(server.url());
+  EXPECT_EQ(Look().error, "");
+  config_.set_method("PUT");
+  config_.set_body("ping");
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Look().error, "");
+  config_.clear_body();
+  config_.set_proxy(server.url());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Look().error, "");
+  EXPECT_EQ(std::set<ino_t>(clients.begin(), clients.end()).size(), 5);
+}
+
+// Its end of the connection breaks once we have all of the answer, and not before.
+TEST_F(HttpProbeTest, AServerThatClosesOneSideHasSentItsWholeAnswer) {
+  const std::string body(300'000, 'x');
+  std::string request;
+  bool has_sent = false;
+  absl::Notification gone;
+  TestServer server([&](TestConnection& c) {
+    has_sent = c.Send("HTTP/1.1 200 OK\r\n\r\n") && c.Send(body) && shutdown(c.fd(), SHUT_WR) == 0;
+    request = c.ReadRequest();
+    c.Hang();
+    gone.Notify();
+  });
+  config_.set_url(server.url());
+  const Observation seen = Look();
+  EXPECT_EQ(seen.error, "");
+  EXPECT_EQ(Value(seen, "body_bytes"), body.size());
+  ASSERT_TRUE(gone.WaitForNotificationWithTimeout(absl::Seconds(10)));
+  EXPECT_TRUE(has_sent);
+  EXPECT_TRUE(absl::StartsWith(request, "GET / ")) << request;
+}
+
+TEST_F(HttpProbeTest, LeavesNoDescriptorBehind) {
+  const size_t before = DescriptorsOfThisProcess();
+  {
+    int asked = 0;
+    TestServer server([&](TestConnection& c) {
+      c.ReadRequest();
+      c.Answer("200 OK", "hello");
+    });
+    HttpClient http(loop_, resolver_);
+    config_.set_url(server.url());
+    std::vector<std::unique_ptr<Probe>> probes;
+    ObservationDone done = [&](const Observation& seen) {
+      EXPECT_EQ(seen.error, "");
+      // The first ends a half of the others, some of which have their answer by now.
+      if (++asked == 1) probes.resize(10);
+      if (asked == 10) loop_.Stop();
+    };
+    for (int i = 0; i < 20; ++i) {
+      config_.set_body_bytes_max(i % 2 == 0 ? 3 : 100);  // A half of them is cut off.
+      probes.push_back(*NewHttpProbe(config_, loop_, http));
+      probes.back()->Start(loop_.Now() + absl::Seconds(20),
+                           [&](const Observation& seen) { done(seen); });
+    }
+    loop_.Run();
+  }
+  EXPECT_EQ(DescriptorsOfThisProcess(), before);
+}
+
+// On this machine a connection stands at once: no turn of the loop is waited for.
+TEST_F(HttpProbeTest, AsksThisMachineInsideStart) {
+  absl::Notification asked;
+  TestServer server([&](TestConnection& c) {
+    c.ReadRequest();
+    asked.Notify();
+  });
+  config_.set_url(server.url());
+  auto probe = NewHttpProbe(config_, loop_, http_);
+  ASSERT_TRUE(probe.ok());
+  (*probe)->Start(loop_.Now() + absl::Seconds(20), [](Observation) {});
+  EXPECT_TRUE(asked.WaitForNotificationWithTimeout(absl::Seconds(10)));
+}
+
+// It acknowledges the handshake too, with a new socket and with one that is used again.
+TEST_F(HttpProbeTest, TheRequestToThisMachineIsOneSegment) {
+  std::vector<uint32_t> segments;
+  TestServer server([&](TestConnection& c) {
+    c.ReadRequest();
+    tcp_info info = {};
+    socklen_t size = sizeof info;
+    getsockopt(c.fd(), IPPROTO_TCP, TCP_INFO, &info, &size);
+    segments.push_back(info.tcpi_segs_in);
+    c.Answer("200 OK", "");
+  });
+  config_.set_url(server.url());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Look().error, "");
+  EXPECT_EQ(segments, (std::vector<uint32_t>{2, 2}));  // With the one that asks for a connection.
+}
+
+TEST_F(HttpProbeTest, TellsWhatFailedAtOnceAfterStart) {
+  config_.set_url(absl::StrCat("http://127.0.0.1:", RefusingPort()));
+  auto probe = NewHttpProbe(config_, loop_, http_);
+  ASSERT_TRUE(probe.ok());
+  bool started = false;
+  int refused = 0;
+  ObservationDone done = [&](const Observation& seen) {
+    EXPECT_TRUE(started);
+    EXPECT_EQ(seen.outcome, Outcome::kFailed);
+    if (++refused == 2) {
+      loop_.Stop();
+      return;
+    }
+    started = false;
+    (*probe)->Start(loop_.Now() + absl::Seconds(20),
+                    [&](const Observation& again) { done(again); });
+    started = true;
+  };
+  (*probe)->Start(loop_.Now() + absl::Seconds(20), [&](const Observation& seen) { done(seen); });
+  started = true;
+  loop_.Run();
+  EXPECT_EQ(refused, 2);
+}
+
+TEST_F(HttpProbeTest, LooksThatFailAtOnceDoNotHoldTheLoop) {
+  config_.set_url(absl::StrCat("http://127.0.0.1:", RefusingPort()));
+  auto probe = NewHttpProbe(config_, loop_, http_);
+  ASSERT_TRUE(probe.ok());
+  int refused = 0;
+  ObservationDone again = [&](const Observation&) {
+    if (++refused == 1000) return;
+    (*probe)->Start(loop_.Now() + absl::Seconds(20), [&](const Observation& o) { again(o); });
+  };
+  again({});
+  loop_.CallAfter(absl::ZeroDuration(), [&] { loop_.Stop(); });
+  loop_.Run();
+  EXPECT_LT(refused, 10);
+}
+
+TEST_F(HttpProbeTest, ALookMayEndAnotherThatHasEndedWithIt) {
+  config_.set_url(absl::StrCat("http://127.0.0.1:", RefusingPort()));
+  auto first = NewHttpProbe(config_, loop_, http_);
+  auto second = NewHttpProbe(config_, loop_, http_);
+  ASSERT_TRUE(first.ok() && second.ok());
+  int told = 0;
+  const auto start = [&](Probe& probe, std::unique_ptr<Probe>& other) {
+    probe.Start(loop_.Now() + absl::Seconds(20), [&](const Observation&) {
+      ++told;
+      other.reset();
+      loop_.Stop();
+    });
+  };
+  start(**first, *second);
+  start(**second, *first);
+  loop_.Run();
+  EXPECT_EQ(told, 1);
+}
+
+TEST_F(HttpProbeTest, DestructionAfterARefusalIsSilent) {
+  config_.set_url(absl::StrCat("http://127.0.0.1:", RefusingPort()));
+  auto probe = NewHttpProbe(config_, loop_, http_);
+  ASSERT_TRUE(probe.ok());
+  (*probe)->Start(loop_.Now() + absl::Seconds(20), [](Observation) { FAIL(); });
+  probe->reset();
+  loop_.CallAfter(absl::Milliseconds(1), [&] { loop_.Stop(); });
+  loop_.Run();
+}
+
 TEST_F(HttpProbeTest, DestructionDuringALookIsSilent) {
   TestServer hangs([](TestConnection& c) { c.Hang(); });
   config_.set_url(hangs.url());
@@ -429,6 +730,23 @@ TEST_F(HttpsProbeTest, ChecksTheChainAndSaysTheDaysLeft) {
   EXPECT_EQ(seen.error, "");
   EXPECT_NEAR(Value(seen, "tls_days_left"), 30, 0.01);
   EXPECT_NE(Attribute(seen, "tls_ms"), "");
+}
+
+TEST_F(HttpsProbeTest, LooksHaveASocketEach) {
+  std::vector<ino_t> clients;
+  TestServer server(
+      [&](TestConnection& c) {
+        clients.push_back(ClientSocket(c));
+        c.ReadRequest();
+        c.Answer("200 OK", "");
+        c.Hang();  // No close_notify, which would lie there unread.
+      },
+      certificate_.certificate_file, certificate_.key_file);
+  config_.set_url(server.url());
+  config_.mutable_tls()->set_verify(false);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Look().error, "");
+  ASSERT_EQ(clients.size(), 2);
+  EXPECT_NE(clients[0], clients[1]);
 }
 
 TEST_F(HttpsProbeTest, FailsOnACertificateThatNobodyVouchesFor) {
