@@ -10,7 +10,7 @@
 
 namespace salve {
 
-struct ApiShared;
+class ApiShared;
 
 std::unique_ptr<grpc::Service> NewThrottleService(ApiShared& shared);
 std::unique_ptr<grpc::Service> NewHealthService(ApiShared& shared);

@@ -257,8 +257,7 @@ void Engine::Judge(const MonitorPtr& item, size_t index, const std::string& key)
 void Engine::FinishAttempt(const std::string& attempt_id, AttemptEnd end,
                            std::function<void()> then) {
   parts_.gate.Finish(
-      attempt_id, std::move(end),
-      [this, alive = alive_, then = std::move(then)](absl::Status status) {
+      attempt_id, std::move(end), [alive = alive_, then = std::move(then)](absl::Status status) {
         if (!*alive) return;
         if (!status.ok()) {
           LogError(absl::StrCat("the end of an action could not be written: ", status.message()));

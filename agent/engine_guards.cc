@@ -87,15 +87,15 @@ void Engine::ScheduleGuards() {
 }
 
 void Engine::SyncGuards(std::function<void(absl::Status)> done) {
-  parts_.state.Sync([this, alive = alive_, &loop = parts_.loop,
-                     done = std::move(done)](absl::Status status) mutable {
-    loop.Post([alive, status, done = std::move(done)] {
-      if (!*alive) return;
-      if (status.ok()) return done(status);
-      done(absl::UnavailableError(absl::StrCat(
-          "it holds until the agent ends, but could not be written: ", status.message())));
-    });
-  });
+  parts_.state.Sync(
+      [alive = alive_, &loop = parts_.loop, done = std::move(done)](absl::Status status) mutable {
+        loop.Post([alive, status, done = std::move(done)] {
+          if (!*alive) return;
+          if (status.ok()) return done(status);
+          done(absl::UnavailableError(absl::StrCat(
+              "it holds until the agent ends, but could not be written: ", status.message())));
+        });
+      });
 }
 
 v1::MaintenanceResponse Engine::MaintenanceStatus() const {

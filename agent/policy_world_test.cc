@@ -55,7 +55,7 @@ class PolicyWorldTest : public testing::Test {
   std::string State(const std::string& item) const { return world_->StateOf(item).name; }
 
   Configuration configuration_;
-  const Policy policy_;
+  const Policy policy_ = {};
   std::unique_ptr<PolicyWorld> world_;
 };
 

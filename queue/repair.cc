@@ -93,8 +93,8 @@ class Salvage {
         "SELECT sequence, mid FROM messages INDEXED BY by_mid ORDER BY mid",
         "SELECT sequence, mid FROM messages INDEXED BY by_mid ORDER BY mid DESC",
         "SELECT sequence, '' FROM messages INDEXED BY by_queue ORDER BY queue, rank, sequence",
-        "SELECT sequence, '' FROM messages INDEXED BY by_queue "
-        "ORDER BY queue DESC, rank DESC, sequence DESC",
+        ("SELECT sequence, '' FROM messages INDEXED BY by_queue "
+         "ORDER BY queue DESC, rank DESC, sequence DESC"),
         "SELECT sequence, mid FROM messages NOT INDEXED ORDER BY sequence",
         "SELECT sequence, mid FROM messages NOT INDEXED ORDER BY sequence DESC",
     };

@@ -124,13 +124,12 @@ class EtcdCoordinator final : public Coordinator {
     TxnRequest txn;
     RangePrefix(*txn.add_success(), keys_.servers());
     RangePrefix(*txn.add_success(), keys_.alives());
-    etcd_.Txn(
-        std::move(txn), Deadline(),
-        [this, alive = Alive(), done = std::move(done)](absl::StatusOr<EtcdTxn> answer) mutable {
-          if (alive.expired()) return;
-          if (!answer.ok()) return done(answer.status());
-          done(MembersOf(*answer));
-        });
+    etcd_.Txn(std::move(txn), Deadline(),
+              [alive = Alive(), done = std::move(done)](absl::StatusOr<EtcdTxn> answer) mutable {
+                if (alive.expired()) return;
+                if (!answer.ok()) return done(answer.status());
+                done(MembersOf(*answer));
+              });
   }
 
   void ForgetServer(const std::string& name, absl::AnyInvocable<void(absl::Status)> done) override {

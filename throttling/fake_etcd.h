@@ -40,8 +40,9 @@ class FakeEtcd {
   etcdserverpb::TxnResponse Apply(const etcdserverpb::TxnRequest& request) {
     ExpireLeases();
     etcdserverpb::TxnResponse response;
-    response.set_succeeded(std::all_of(request.compare().begin(), request.compare().end(),
-                                       [this](const auto& compare) { return Holds(compare); }));
+    response.set_succeeded(
+        std::all_of(request.compare().begin(), request.compare().end(),
+                    [this](const etcdserverpb::Compare& compare) { return Holds(compare); }));
     std::vector<etcdserverpb::Event> events;
     const auto& ops = response.succeeded() ? request.success() : request.failure();
     const int64_t before = revision_;
@@ -188,8 +189,9 @@ class FakeEtcd {
     } else if (op.has_request_txn()) {
       const auto& txn = op.request_txn();
       auto& answer = *out.mutable_response_txn();
-      answer.set_succeeded(std::all_of(txn.compare().begin(), txn.compare().end(),
-                                       [this](const auto& compare) { return Holds(compare); }));
+      answer.set_succeeded(
+          std::all_of(txn.compare().begin(), txn.compare().end(),
+                      [this](const etcdserverpb::Compare& compare) { return Holds(compare); }));
       for (const auto& one : answer.succeeded() ? txn.success() : txn.failure()) {
         Do(one, events, *answer.add_responses());
       }

@@ -269,8 +269,8 @@ TEST_F(GrpcEtcdClientTest, AWholeGroupOfTwoOnARealEtcd) {
   EXPECT_THAT(refused.xml, HasSubstr("Server=\"a\""));
   ledger_a->Begin(attempt, [](absl::Status) {});
   ledger_a->Finish(attempt.id, AttemptResult::kSucceeded, [](absl::Status) {});
-  etcd_.RunUntil([&] {
-    const Attempt* found = ledger_a->Find(attempt.id);
+  etcd_.RunUntil([&, id = attempt.id] {
+    const Attempt* found = ledger_a->Find(id);
     return found != nullptr && found->state == AttemptState::kFinished;
   });
   a->Release(*ledger_a->Find(attempt.id));
