@@ -90,6 +90,22 @@ class SetRunTest : public LedgerTest {
     return *std::move(store);
   }
 
+  // A run that had put "f" back into its queue ends with its process, after it had done `last`.
+  void DieInTheRunOfALetter(Changes::Update last) {
+    const auto resumes = BeginSetRun(folder_);
+    auto store = OpenStore();
+    Changes changes;
+    changes.now = Now();
+    changes.puts.push_back({NewMessage("f"), "remote/ops"});
+    const auto put = store->Apply(changes);
+    ASSERT_TRUE(put.ok()) << put.status();
+    last.sequence = put->front();
+    Changes then;
+    then.now = Now();
+    then.updates.push_back(std::move(last));
+    ASSERT_TRUE(store->Apply(then).ok());
+  }
+
   // The agent had accepted these and dies; those of `in_flight` under way.
   void Crash(const std::vector<queue::Message>& messages,
              const std::vector<std::string>& in_flight = {}) {
@@ -381,20 +397,7 @@ TEST_F(SetRunTest, UnderRevalidateTheAgentGoesOnWithIt) {
 TEST_F(SetRunTest, ARunThatIsKilledInADeliveryGoesOn) {
   Crash({NewMessage("f"), NewMessage("g")});
   NextStart();
-  {
-    // The first attempt never ends: the run ends with its process.
-    const auto resumes = BeginSetRun(folder_);
-    auto store = OpenStore();
-    Changes changes;
-    changes.now = Now();
-    changes.puts.push_back({NewMessage("f"), "remote/ops"});
-    const auto put = store->Apply(changes);
-    ASSERT_TRUE(put.ok()) << put.status();
-    Changes then;
-    then.now = Now();
-    then.updates.push_back({.sequence = put->front(), .delivering = true});
-    ASSERT_TRUE(store->Apply(then).ok());
-  }
+  DieInTheRunOfALetter({.delivering = true});
   EXPECT_TRUE(Execute().all_done());
   EXPECT_THAT(Tried(letters_), ElementsAre("remote/ops f", "remote/ops g"));
   EXPECT_THAT(States(), ElementsAre("ACT-EXEC f", "ACT-EXEC g"));
@@ -404,23 +407,11 @@ TEST_F(SetRunTest, ARunThatIsKilledInADeliveryGoesOn) {
 TEST_F(SetRunTest, ABugALetterThatWasDeadWhenARunWasKilledEndedEveryLaterRun) {
   Crash({NewMessage("f"), NewMessage("g")});
   NextStart();
-  {
-    const auto resumes = BeginSetRun(folder_);
-    auto store = OpenStore();
-    Changes changes;
-    changes.now = Now();
-    changes.puts.push_back({NewMessage("f"), "remote/ops"});
-    const auto put = store->Apply(changes);
-    ASSERT_TRUE(put.ok()) << put.status();
-    queue::Message message = NewMessage("f");
-    message.mutable_dead()->set_dmid("WEB1-1");
-    message.mutable_dead()->set_former_queue("remote/ops");
-    message.mutable_dead()->set_reason("550 no such user");
-    Changes then;
-    then.now = Now();
-    then.updates.push_back({.sequence = put->front(), .message = message, .queue = "dead"});
-    ASSERT_TRUE(store->Apply(then).ok());
-  }
+  queue::Message message = NewMessage("f");
+  message.mutable_dead()->set_dmid("WEB1-1");
+  message.mutable_dead()->set_former_queue("remote/ops");
+  message.mutable_dead()->set_reason("550 no such user");
+  DieInTheRunOfALetter({.message = message, .queue = "dead"});
   EXPECT_EQ(Execute().failed, 1);
   EXPECT_THAT(States(), ElementsAre("ACT-ERROR f", "ACT-EXEC g"));
   EXPECT_THAT(DetailOf("f"), HasSubstr("550 no such user"));

@@ -27,24 +27,8 @@ using testing::Not;
 using testing::Pair;
 
 // web1 is lost and its queue packed; this is web2.
-class AdoptTest : public DatabaseTest {
+class AdoptTest : public AdopterTest {
  protected:
-  AdoptTest() {
-    agent_.server = "web2";
-    agent_.group = "web";
-    AddDestination("ops");
-    std::filesystem::create_directories(other_state());
-  }
-
-  void AddDestination(const std::string& name, const std::string& forward_to = "") {
-    config::Destination& destination = *agent_.config.add_destination();
-    destination.set_name(name);
-    if (forward_to.empty()) {
-      destination.mutable_webhook();
-    } else {
-      destination.mutable_forward()->set_address(forward_to);
-    }
-  }
   // The pack is made of what is in `store`, of web1.
   void PackOf(std::unique_ptr<MessageStore> store) {
     Close(std::move(store));
@@ -87,7 +71,6 @@ class AdoptTest : public DatabaseTest {
     return found.value_or(StoredMessage());
   }
 
-  AgentDefinition agent_;
   bool allow_other_role_ = false;
   bool allow_other_group_ = false;
   bool allow_adopted_ = false;

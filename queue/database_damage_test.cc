@@ -19,17 +19,8 @@ namespace fs = std::filesystem;
 constexpr int64_t kLetters = 20;
 constexpr int kFlips = 1'000;
 
-class DatabaseDamageTest : public DatabaseTest {
+class DatabaseDamageTest : public AdopterTest {
  protected:
-  DatabaseDamageTest() {
-    agent_.server = "web2";
-    agent_.group = "web";
-    config::Destination& ops = *agent_.config.add_destination();
-    ops.set_name("ops");
-    ops.mutable_webhook();
-    fs::create_directories(other_state());
-  }
-
   // Messages, ends and moves, one step each: some of them in the log alone when it is not clean.
   void MakePack(bool clean, bool with_manifest) {
     auto store = Open(state());
@@ -132,7 +123,6 @@ class DatabaseDamageTest : public DatabaseTest {
     return said;
   }
 
-  AgentDefinition agent_;
   std::map<std::string, std::string> whole_;
 };
 

@@ -22,17 +22,8 @@ using testing::AnyOf;
 
 constexpr int kLetters = 12;
 
-class DatabaseDiskTest : public DatabaseTest {
+class DatabaseDiskTest : public AdopterTest {
  protected:
-  DatabaseDiskTest() {
-    agent_.server = "web2";
-    agent_.group = "web";
-    config::Destination& ops = *agent_.config.add_destination();
-    ops.set_name("ops");
-    ops.mutable_webhook();
-    fs::create_directories(other_state());
-  }
-
   // Requires: nothing is open.
   void FillState(bool clean) {
     auto store = Open(state());
@@ -156,7 +147,6 @@ class DatabaseDiskTest : public DatabaseTest {
     return Adopt(options).status();
   }
 
-  AgentDefinition agent_;
   FailingDisk disk_;
   bool is_done_ = false;   // The first call did all, and said an error: the next has nothing to do.
   bool for_good_ = false;  // The disk was not well again before the call ended.

@@ -1,5 +1,5 @@
 // DatabaseTest: state folders and packs with messages in them, and calls that are killed at a
-// fault point.
+// fault point. AdopterTest: and a second server.
 #ifndef SALVE_QUEUE_DATABASE_FIXTURE_H_
 #define SALVE_QUEUE_DATABASE_FIXTURE_H_
 
@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "config/definition.h"
 #include "queue/database.h"
 #include "queue/message_store.h"
 
@@ -146,6 +147,29 @@ class DatabaseTest : public testing::Test {
 
   const std::string root_;
   absl::Time now_ = absl::FromUnixSeconds(1795255200);
+};
+
+// With web2, which may adopt a pack of web1.
+class AdopterTest : public DatabaseTest {
+ protected:
+  AdopterTest() {
+    agent_.server = "web2";
+    agent_.group = "web";
+    AddDestination("ops");
+    std::filesystem::create_directories(other_state());
+  }
+
+  void AddDestination(const std::string& name, const std::string& forward_to = "") {
+    config::Destination& destination = *agent_.config.add_destination();
+    destination.set_name(name);
+    if (forward_to.empty()) {
+      destination.mutable_webhook();
+    } else {
+      destination.mutable_forward()->set_address(forward_to);
+    }
+  }
+
+  AgentDefinition agent_;
 };
 
 }  // namespace salve

@@ -1,7 +1,6 @@
 #include "queue/same_content.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -9,14 +8,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "channels/sqlite.h"
+#include "queue/database_fixture.h"
 
 namespace salve {
 namespace {
 
-class SameContentTest : public testing::Test {
+class SameContentTest : public DatabaseTest {
  protected:
-  SameContentTest() : file_(absl::StrCat(testing::TempDir(), "/same-content-", getpid())) {
-    Remove();
+  SameContentTest() {
     Do(file_,
        "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, body BLOB) STRICT;"
        "CREATE UNIQUE INDEX by_name ON t(name);"
@@ -31,25 +30,13 @@ class SameContentTest : public testing::Test {
        "DELETE FROM t WHERE id % 2 = 0; PRAGMA user_version = 3;");
     Do(file_, absl::StrCat("VACUUM INTO '", copy(), "'"));
   }
-  ~SameContentTest() override { Remove(); }
 
   std::string copy() const { return file_ + "-copy"; }
-  void Remove() const {
-    std::filesystem::remove(file_);
-    std::filesystem::remove(copy());
-  }
   static void Do(const std::string& file, const std::string& sql) {
     auto database = SqliteConnection::Open(file, SqliteConnection::Mode::kReadWrite);
     ASSERT_TRUE(database.ok()) << database.status();
     const absl::Status done = (*database)->Execute(sql);
     ASSERT_TRUE(done.ok()) << done;
-  }
-  static void Flip(const std::string& path, int64_t offset) {
-    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-    file.seekg(offset);
-    const char byte = static_cast<char>(file.get() ^ 0x20);
-    file.seekp(offset);
-    file.put(byte);
   }
   int64_t RootOf(const std::string& table) const {
     auto database = SqliteConnection::Open(file_, SqliteConnection::Mode::kReadOnly);
@@ -76,7 +63,7 @@ class SameContentTest : public testing::Test {
     EXPECT_EQ(SameContent(copy(), file_).code(), absl::StatusCode::kDataLoss);
   }
 
-  const std::string file_;
+  const std::string file_ = FileIn(state());
 };
 
 TEST_F(SameContentTest, OfAFileWithHolesAndItsCopyWithoutIsTheSame) {
