@@ -1,6 +1,5 @@
 #include "agent/held_messages.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -10,9 +9,6 @@
 namespace salve {
 namespace {
 
-// As any end in the queue is remembered.
-constexpr absl::Duration kRememberedMin = absl::Hours(48);
-constexpr absl::Duration kRememberedBeyondExpiry = absl::Hours(1);
 constexpr int kDead = 40012;  // Events of the Queue channel.
 constexpr int kMoved = 40008;
 
@@ -49,9 +45,7 @@ absl::Status HeldMessages::End(int64_t sequence, Final final, const queue::Messa
                                std::string reason) {
   Changes changes;
   changes.now = Now();
-  const absl::Time until =
-      std::max(changes.now + kRememberedMin,
-               absl::FromUnixNanos(message.expires_ns()) + kRememberedBeyondExpiry);
+  const absl::Time until = RememberedUntil(message, changes.now);
   changes.updates.push_back({.sequence = sequence, .delivering = false});
   changes.ends.push_back(
       {.sequence = sequence, .final = final, .reason = std::move(reason), .until = until});

@@ -9,7 +9,6 @@
 namespace salve {
 namespace {
 
-constexpr absl::Duration kRememberedMin = absl::Hours(48);
 constexpr size_t kReasonBytesMax = 1024;
 
 int64_t LiveIn(const std::vector<QueueRow>& rows) {
@@ -53,12 +52,6 @@ bool QueueDesk::IsSuspended(const std::string& queue) const {
     if (row.name == queue) return row.suspended;
   }
   return false;
-}
-
-// A second one may come from elsewhere until it has expired there.
-absl::Time QueueDesk::Until(const queue::Message& message) const {
-  return std::max(Now() + kRememberedMin,
-                  absl::FromUnixNanos(message.expires_ns()) + absl::Hours(1));
 }
 
 absl::StatusOr<std::vector<int64_t>> QueueDesk::Apply(Changes changes, bool own) {
@@ -110,7 +103,7 @@ absl::Status QueueDesk::ApplyAndTell(Changes changes, std::vector<Step> steps) {
 
 void QueueDesk::AddEnd(const StoredMessage& row, Final final, const std::string& reason,
                        Changes& changes, std::vector<Step>& steps, int merged) {
-  changes.ends.push_back({row.sequence, final, reason, Until(row.message)});
+  changes.ends.push_back({row.sequence, final, reason, RememberedUntil(row.message, Now())});
   steps.push_back({EndEventId(final), row, reason, final == Final::kDone ? 5 : 0, merged});
   steps.back().final = final;
 }

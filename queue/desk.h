@@ -160,7 +160,6 @@ class QueueDesk {
   struct Counts;
 
   absl::Time Now() const { return clock_.WallNow(); }
-  absl::Time Until(const queue::Message& message) const;
   // Applies and remembers how it went, for Picture.
   absl::StatusOr<std::vector<int64_t>> Apply(Changes changes, bool own = true);
   absl::Status NoMessage(const std::string& id) const;

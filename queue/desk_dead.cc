@@ -54,7 +54,8 @@ absl::StatusOr<v1::ReregisterResponse> QueueDesk::Reregister(const v1::Reregiste
   Changes changes;
   changes.puts.push_back({message, route.queue, false, Now()});
   changes.ends.push_back({row.sequence, Final::kReregistered,
-                          absl::StrCat("re-registered as ", message.mid()), Until(message)});
+                          absl::StrCat("re-registered as ", message.mid()),
+                          RememberedUntil(message, Now())});
   ASSIGN_OR_RETURN(const std::vector<int64_t> sequences, Apply(std::move(changes)));
   Tell(40013, row, absl::StrCat("re-registered as ", message.mid()));
   v1::QueueEvent& lineage = *events_.back().mutable_queue();

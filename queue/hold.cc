@@ -13,9 +13,6 @@ namespace salve {
 namespace {
 
 constexpr size_t kPage = 500;
-// As any end in the queue is remembered.
-constexpr absl::Duration kRememberedMin = absl::Hours(48);
-constexpr absl::Duration kRememberedBeyondExpiry = absl::Hours(1);
 // Begins the name of what stands in for a set; no set is called so.
 constexpr char kNoSet[] = ".";
 
@@ -26,15 +23,12 @@ bool IsOnItsWay(const std::string& queue) {
 }
 
 void Leave(StoredMessage row, const HeldQueue& held, HoldStep& step) {
-  const absl::Time now = step.changes.now;
   if (absl::StartsWith(held.set, kNoSet)) {
     step.changes.updates.push_back(
         {.sequence = row.sequence, .queue = held.former, .delivering = false, .suspended = true});
   } else {
-    const absl::Time until =
-        std::max(now + kRememberedMin,
-                 absl::FromUnixNanos(row.message.expires_ns()) + kRememberedBeyondExpiry);
-    step.changes.ends.push_back({row.sequence, Final::kHeldInSet, held.set, until});
+    step.changes.ends.push_back({row.sequence, Final::kHeldInSet, held.set,
+                                 RememberedUntil(row.message, step.changes.now)});
   }
   row.queue = held.former;
   step.leaving.push_back(std::move(row));

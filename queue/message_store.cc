@@ -558,6 +558,11 @@ absl::Status SqliteMessageStore::Close() {
 
 }  // namespace
 
+absl::Time RememberedUntil(const queue::Message& message, absl::Time now) {
+  return std::max(now + absl::Hours(48),
+                  absl::FromUnixNanos(message.expires_ns()) + absl::Hours(1));
+}
+
 absl::StatusOr<std::unique_ptr<MessageStore>> MessageStore::Open(StoreOptions options) {
   auto store = std::make_unique<SqliteMessageStore>(std::move(options));
   RETURN_IF_ERROR(store->OpenFile());

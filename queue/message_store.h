@@ -41,6 +41,10 @@ struct QueueRow {
   bool suspended = false;
 };
 
+// Until when an end at `now` is remembered: a second one may come from elsewhere until the message
+// has expired there. At least 48 h.
+absl::Time RememberedUntil(const queue::Message& message, absl::Time now);
+
 // How a message ended; kept for as long as a message can live (`until`), so that a second one of
 // the same origin is known. `told`: its event is known to be written.
 struct Ended {
