@@ -56,6 +56,13 @@ class Faulty(QueueAgent):
                 raise
             return False
 
+    def outlives(self, condition):
+        """Whether it lived until it came true, and through a clean end after that: its work in the
+        background goes on, so it may die at any moment before. It is down then, either way."""
+        if self.until_dead(condition):
+            self.process.terminate()
+        return self.process.wait(timeout=30) != -9
+
 
 class QueueCrashTest(unittest.TestCase):
 
@@ -91,14 +98,10 @@ class QueueCrashTest(unittest.TestCase):
                     if not agent.until_dead(lambda: False, timeout=2):
                         break
                     raise
-            died = not agent.until_dead(
+            died = not agent.outlives(
                 lambda: agent.answers() and len(agent.queue_events(40002)) == 3)
-            if died:
-                agent.start()
-                agent.wait_ready()
-                agent.wait_empty(timeout=30)
-            else:
-                agent.wait_empty()
+            agent.start()
+            agent.wait_empty(timeout=30)
             agent.check(accepted=mids, limits={}, receipts={"ops": sink.receipts()})
             self.assertLessEqual(agent.effects("thing"), 1, point)
             # An escalation that was accepted arrives; one incident never tells twice.
@@ -123,13 +126,12 @@ class QueueCrashTest(unittest.TestCase):
             agent.until_dead(agent.answers)
             if not agent.is_dead():
                 agent.ctl("dead", "reregister", row["Dmid"], "--unchecked", check=False)
-            died = not agent.until_dead(
+            died = not agent.outlives(
                 lambda: agent.answers() and len(agent.queue_events(40002)) == 1)
-            if died:
-                agent.start()
-                agent.wait_ready()
-                if agent.json("dead", "list").get("Messages"):
-                    agent.ctl("dead", "reregister", row["Dmid"], "--unchecked")
+            agent.start()
+            agent.wait_ready()
+            if agent.json("dead", "list").get("Messages"):
+                agent.ctl("dead", "reregister", row["Dmid"], "--unchecked")
             agent.wait_empty()
             agent.wait_for(lambda: agent.queue_events(40002), what="its end")
             self.assertEqual(len({event["NewMid"] for event in agent.queue_events(40013)}), 1)
@@ -178,12 +180,11 @@ class QueueCrashTest(unittest.TestCase):
                 if victim.until_dead(lambda: "would take" in giver.ctl(
                         "cluster", "test", check=False).stdout):
                     giver.ctl("notify", "T0/Told", "--fail", "--error", "trouble 0", check=False)
-                died = not victim.until_dead(lambda: victim.answers() and sink.taken()
-                                             and not other.queues() and not victim.queues())
-                if died:
-                    victim.start()
-                    victim.wait_ready()
-                    giver.tell(0)  # What was accepted is not told a second time.
+                died = not victim.outlives(lambda: victim.answers() and sink.taken()
+                                           and not other.queues() and not victim.queues())
+                victim.start()
+                victim.wait_ready()
+                giver.tell(0)  # What was accepted is not told a second time.
                 sink.wait_for(1, timeout=30)
                 for agent in (giver, taker):
                     agent.wait_ready()
@@ -256,10 +257,9 @@ class QueueCrashTest(unittest.TestCase):
             mids = [row["Mid"] for row in agent.messages()]
             agent.stop(signal.SIGKILL)
             agent.start_to_die_at(point)
-            died = not agent.until_dead(agent.answers)
-            if died:
-                agent.start()
-                agent.wait_ready()
+            died = not agent.outlives(agent.answers)
+            agent.start()
+            agent.wait_ready()
             sets = glob.glob(os.path.join(agent.state, "crash", "*", "queue.db"))
             self.assertGreaterEqual(len(sets), 1, point)
             if recovery == "REVALIDATE":
