@@ -266,6 +266,13 @@ absl::StatusOr<bool> SetRun::Execute(const std::string& mid) {
     return false;
   }
   const absl::StatusOr<std::string> queue = Route(entry);
+  if (const std::string& acceptor = entry.message.handed_to(); queue.ok() && !acceptor.empty()) {
+    if (!live.has_value()) RETURN_IF_ERROR(live_.PutBack(entry.message, *queue).status());
+    RETURN_IF_ERROR(Say(mid, EntryState::kActNoExe,
+                        absl::StrCat("left to salved, which asks ", acceptor,
+                                     " first: its answer to the transfer was lost")));
+    return false;
+  }
   if (queue.ok()) return Deliver(entry, *queue, live);
   if (live.has_value()) {
     RETURN_IF_ERROR(live_.End(*live, Final::kHeldInSet, entry.message, set_->manifest().name()));

@@ -240,6 +240,25 @@ class SetRunTest : public LedgerTest {
   bool stops_at_once_ = false;
 };
 
+TEST_F(SetRunTest, ABugOneThatAnAcceptorMayHaveWasDeliveredWithoutAsking) {
+  queue::Message uncertain = NewMessage("f");
+  uncertain.set_handed_to("web2");
+  Crash({uncertain, NewMessage("g")});
+  NextStart();
+  const SetRun::Outcome first = Execute();
+  EXPECT_EQ(first.executed, 1);
+  EXPECT_EQ(first.not_executed, 1);
+  EXPECT_THAT(Tried(letters_), ElementsAre("remote/ops g"));
+  {
+    auto store = OpenStore();
+    EXPECT_EQ(store->Find("f")->queue, "remote/ops");
+    EXPECT_EQ(store->Find("f")->message.handed_to(), "web2") << "so that salved asks it";
+    ASSERT_TRUE(store->Close().ok());
+  }
+  EXPECT_EQ(Execute().not_executed, 1) << "it stays salved's";
+  EXPECT_EQ(letters_.attempts.size(), 1u);
+}
+
 TEST_F(SetRunTest, ExecutesEachOnceInTheOrderOfTypes) {
   Crash({NewMessage("u", queue::UP), NewMessage("f"), NewMessage("h", queue::AF, "hub"),
          NewMessage("r", queue::AR)});
