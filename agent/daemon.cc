@@ -68,6 +68,7 @@ constexpr int kRefusedConfiguration = 2;
 constexpr int kUnusableState = 3;
 constexpr int kSetNotDone = 1;  // Of a run on a crash set.
 constexpr absl::Duration kSetWarmUp = absl::Seconds(1);
+constexpr absl::Duration kEventsTime = absl::Seconds(2);  // For a disk at a clean end.
 constexpr absl::Duration kSetGroupTime = absl::Seconds(10);
 
 // Few arenas: the agent has many threads that allocate little.
@@ -427,6 +428,7 @@ class Daemon {
         .boot_id = boot_id,
         .agent_version = kVersion,
         .new_worker = [] { return std::make_unique<ThreadWorker>(); },
+        .events_on_disk = [this] { return events_->Flush(loop_.Now() + kEventsTime).ok(); },
     });
     queue_->Open(agent);
     notifier_ = std::make_unique<QueueNotifier>(QueueNotifier::Parts{

@@ -240,7 +240,8 @@ void DurableQueue::Stop(std::function<void()> done) {
 void DurableQueue::Close() {
   if (dispatcher_ == nullptr) return;
   Drain(*worker_);
-  const absl::Status status = Dispatcher::Close(std::move(dispatcher_));
+  const bool told = parts_.events_on_disk != nullptr && parts_.events_on_disk();
+  const absl::Status status = Dispatcher::Close(std::move(dispatcher_), told);
   worker_.reset();
   if (!status.ok()) {
     LogError(absl::StrCat("queue.db was not closed: ", status.message()));

@@ -105,18 +105,19 @@ class QueueDesk {
   absl::Status TellLate(const std::string& queue, const std::string& last_error);
 
   // ---- Moves (desk_moves.cc)
-  // Ends or buries what has expired, at most 500. When the next one expires; null: none.
+  // Ends or buries what has expired, of the next 500. When to go on, or the next expires; null:
+  // none.
   absl::StatusOr<std::optional<absl::Time>> Expire();
-  // Routes a page of a queue anew. `offset`: where it went on; -1 at its end.
+  // Routes a page of a queue anew. `next`: where to go on; null at the queue's end.
   struct Page {
-    int64_t offset = 0;
+    std::optional<QueuePlace> next;
     int64_t moved = 0;
   };
-  absl::StatusOr<Page> Reroute(const std::string& queue, int64_t offset);
+  absl::StatusOr<Page> Reroute(const std::string& queue, const QueuePlace& after);
   // Queues that may hold what belongs elsewhere by the rules. `all`: the local ones too.
   std::vector<std::string> QueuesToReroute(bool all, bool handed_over) const;
   // Makes what waits due now; as Reroute.
-  absl::StatusOr<Page> MakeDue(const std::string& queue, int64_t offset);
+  absl::StatusOr<Page> MakeDue(const std::string& queue, const QueuePlace& after);
   // After an unclean end, or with messages in flight after a clean one (Dispatcher::Recover).
   struct Recovery {
     config::Queue::Recovery mode = config::Queue::REVALIDATE;
@@ -135,6 +136,8 @@ class QueueDesk {
   // Marks the ends as told that are older than 10 s, tells on what an earlier life may not have
   // told, and lets the store keep house.
   absl::Status Keep();
+  // For a clean end: every event that was given out is on disk.
+  absl::Status MarkAllTold();
 
   // ---- Requests (desk_requests.cc, desk_dead.cc)
   absl::StatusOr<v1::ListMessagesResponse> List(const v1::ListMessagesRequest& request);
@@ -232,8 +235,9 @@ class QueueDesk {
   std::vector<v1::Event> events_;
   std::string trouble_;
   bool is_dead_full_ = false;
-  int64_t told_upto_ = 0;    // Of the ends of earlier lives: told again so far.
-  bool is_telling_ = false;  // There are more of them.
+  ExpiryPlace expired_upto_;  // Where Expire goes on; none: from the first.
+  int64_t told_upto_ = 0;     // Of the ends of earlier lives: told again so far.
+  bool is_telling_ = false;   // There are more of them.
   absl::Time began_ = absl::InfiniteFuture();
   int64_t buried_ = 0;  // Put into dead by the transaction that is being made.
   queue::OwedWords owed_;

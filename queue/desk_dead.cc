@@ -53,11 +53,10 @@ absl::StatusOr<v1::ReregisterResponse> QueueDesk::Reregister(const v1::Reregiste
   message.set_unreachable_reason(route.unreachable_reason);
   Changes changes;
   changes.puts.push_back({message, route.queue, false, Now()});
-  changes.ends.push_back({row.sequence, Final::kReregistered,
-                          absl::StrCat("re-registered as ", message.mid()),
+  changes.ends.push_back({row.sequence, Final::kReregistered, ReregisteredAs(message.mid()),
                           RememberedUntil(message, Now())});
   ASSIGN_OR_RETURN(const std::vector<int64_t> sequences, Apply(std::move(changes)));
-  Tell(40013, row, absl::StrCat("re-registered as ", message.mid()));
+  Tell(40013, row, ReregisteredAs(message.mid()));
   v1::QueueEvent& lineage = *events_.back().mutable_queue();
   lineage.set_new_mid(message.mid());
   lineage.set_who(request.user());

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -15,17 +16,27 @@ constexpr size_t kUntoldMax = 5000;
 // Longer than any action may take.
 constexpr absl::Duration kAttemptKnownWithin = absl::Hours(2);
 constexpr absl::Duration kToldAfter = absl::Seconds(10);  // Events are on disk long before.
+constexpr absl::Duration kLookAgain = absl::Seconds(10);  // For what has expired and stays.
 constexpr int kPoisonAt = 2;
+constexpr int64_t kLast = std::numeric_limits<int64_t>::max();  // Sequence.
 
 bool IsOnItsWay(QueueKind kind) {
   return kind == QueueKind::kSubmission || kind == QueueKind::kLocal ||
          kind == QueueKind::kRemote || kind == QueueKind::kRelay;
 }
 
+std::optional<QueuePlace> NextPage(const std::vector<StoredMessage>& rows) {
+  if (rows.size() < kPage) return std::nullopt;
+  return QueuePlace{-rows.back().message.priority(), rows.back().sequence};
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<absl::Time>> QueueDesk::Expire() {
-  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.ExpiringBy(Now(), kPage));
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows,
+                   store_.ExpiringBy(Now(), kPage, expired_upto_));
+  const bool is_first = expired_upto_.sequence == 0;
+  const bool is_last = rows.size() < kPage;
   Changes changes;
   std::vector<Step> steps;
   bool stays = false;
@@ -43,14 +54,19 @@ absl::StatusOr<std::optional<absl::Time>> QueueDesk::Expire() {
       stays = true;
     }
   }
-  const bool more = rows.size() == kPage && !steps.empty();
   RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
-  if (more) return std::optional(Now());
-  if (stays) return std::optional(Now() + absl::Seconds(10));
-  ASSIGN_OR_RETURN(const std::vector<StoredMessage> next,
-                   store_.ExpiringBy(absl::InfiniteFuture(), 1));
-  if (next.empty()) return std::optional<absl::Time>();
-  return std::optional(absl::FromUnixNanos(next.front().message.expires_ns()));
+  if (!is_last) {
+    expired_upto_ = {rows.back().message.expires_ns(), rows.back().sequence};
+    return std::optional(Now());
+  }
+  expired_upto_ = {};
+  std::optional<absl::Time> next;
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> first,
+                   store_.ExpiringBy(absl::InfiniteFuture(), 1, {absl::ToUnixNanos(Now()), kLast}));
+  if (!first.empty()) next = absl::FromUnixNanos(first.front().message.expires_ns());
+  // When many stay, looking at them again and again costs more than it brings: the tick does.
+  if (stays && is_first) next = std::min(next.value_or(absl::InfiniteFuture()), Now() + kLookAgain);
+  return next;
 }
 
 std::vector<std::string> QueueDesk::QueuesToReroute(bool all, bool handed_over) const {
@@ -78,8 +94,9 @@ std::vector<std::string> QueueDesk::QueuesToReroute(bool all, bool handed_over) 
   return queues;
 }
 
-absl::StatusOr<QueueDesk::Page> QueueDesk::Reroute(const std::string& queue, int64_t offset) {
-  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.List(queue, kPage, offset));
+absl::StatusOr<QueueDesk::Page> QueueDesk::Reroute(const std::string& queue,
+                                                   const QueuePlace& after) {
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.ListAfter(queue, kPage, after));
   Changes changes;
   std::vector<Step> steps;
   for (const StoredMessage& row : rows) {
@@ -98,13 +115,14 @@ absl::StatusOr<QueueDesk::Page> QueueDesk::Reroute(const std::string& queue, int
   }
   Page page;
   page.moved = static_cast<int64_t>(steps.size());
-  page.offset = rows.size() < kPage ? -1 : offset + static_cast<int64_t>(rows.size()) - page.moved;
+  page.next = NextPage(rows);
   RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
   return page;
 }
 
-absl::StatusOr<QueueDesk::Page> QueueDesk::MakeDue(const std::string& queue, int64_t offset) {
-  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.List(queue, kPage, offset));
+absl::StatusOr<QueueDesk::Page> QueueDesk::MakeDue(const std::string& queue,
+                                                   const QueuePlace& after) {
+  ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows, store_.ListAfter(queue, kPage, after));
   Changes changes;
   for (const StoredMessage& row : rows) {
     if (!row.delivering && row.due > Now()) {
@@ -113,7 +131,7 @@ absl::StatusOr<QueueDesk::Page> QueueDesk::MakeDue(const std::string& queue, int
   }
   Page page;
   page.moved = static_cast<int64_t>(rows.size());
-  page.offset = rows.size() < kPage ? -1 : offset + static_cast<int64_t>(rows.size());
+  page.next = NextPage(rows);
   RETURN_IF_ERROR(ApplyAndTell(std::move(changes), {}));
   return page;
 }
@@ -121,9 +139,9 @@ absl::StatusOr<QueueDesk::Page> QueueDesk::MakeDue(const std::string& queue, int
 absl::Status QueueDesk::PoisonKey(const std::string& key) {
   for (const QueueRow& queue : store_.Queues()) {
     if (QueueKindOf(queue.name) != QueueKind::kLocal) continue;
-    for (int64_t offset = 0; offset >= 0;) {
+    for (std::optional<QueuePlace> place = QueuePlace(); place;) {
       ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows,
-                       store_.List(queue.name, kPage, offset));
+                       store_.ListAfter(queue.name, kPage, *place));
       Changes changes;
       std::vector<Step> steps;
       for (const StoredMessage& row : rows) {
@@ -131,7 +149,7 @@ absl::Status QueueDesk::PoisonKey(const std::string& key) {
           AddPoison(row, "its action killed the agent twice", changes, steps);
         }
       }
-      offset = rows.size() < kPage ? -1 : offset + static_cast<int64_t>(rows.size() - steps.size());
+      place = NextPage(rows);
       RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
     }
   }
@@ -266,6 +284,15 @@ absl::Status QueueDesk::MarkTold() {
     RETURN_IF_ERROR(store_.MarkTold(told));
   }
   return absl::OkStatus();
+}
+
+absl::Status QueueDesk::MarkAllTold() {
+  if (is_telling_) return store_.MarkTold(told_upto_);  // Of an earlier life, and more than these.
+  while (true) {
+    ASSIGN_OR_RETURN(const std::vector<Ended> untold, store_.Untold(kEndsMax));
+    if (untold.empty()) return absl::OkStatus();
+    RETURN_IF_ERROR(store_.MarkTold(untold.back().number));
+  }
 }
 
 absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) {

@@ -19,6 +19,8 @@ constexpr char kOwedSetting[] = "owed";
 constexpr int kOwedMax = 200;
 constexpr size_t kOwedBytesMax = 48 << 10;
 constexpr int kEndsMax = 1000;  // Of one request.
+// At least: what is removed from poison or from dead may have expired long ago.
+constexpr absl::Duration kOwedFor = absl::Hours(24);
 
 std::string TextOf(const queue::OwedWords& words) {
   std::string text;
@@ -29,7 +31,8 @@ std::string TextOf(const queue::OwedWords& words) {
 }
 
 // Adds the word that an end owes to the acceptor that has the message, or may have it.
-void Owe(const StoredMessage& row, std::optional<Final> final, queue::OwedWords& owing) {
+void Owe(const StoredMessage& row, std::optional<Final> final, absl::Time now,
+         queue::OwedWords& owing) {
   const queue::Message& message = row.message;
   const bool is_done = final == Final::kDone;
   if (message.handed_to().empty() || (!is_done && final != Final::kRemoved)) return;
@@ -39,7 +42,7 @@ void Owe(const StoredMessage& row, std::optional<Final> final, queue::OwedWords&
   word.set_mid(message.mid());
   word.set_origin_server(message.origin_server());
   word.set_origin_mid(message.origin_mid());
-  word.set_until_ns(message.expires_ns());
+  word.set_until_ns(std::max(message.expires_ns(), absl::ToUnixNanos(now + kOwedFor)));
 }
 
 // A lost CONFIRM costs a minute, a lost WITHDRAW perhaps a second mail: that one goes last.
@@ -68,7 +71,7 @@ std::map<std::string, int64_t> QueueDesk::OwedEver() const {
 
 absl::Status QueueDesk::ApplyOwing(Changes changes, const std::vector<Step>& steps) {
   queue::OwedWords owing;
-  for (const Step& step : steps) Owe(step.row, step.final, owing);
+  for (const Step& step : steps) Owe(step.row, step.final, Now(), owing);
   if (owing.owed_size() == 0) return Apply(std::move(changes)).status();
   queue::OwedWords words = owed_;
   words.MergeFrom(owing);

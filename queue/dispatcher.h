@@ -126,8 +126,10 @@ class Dispatcher {
   // New deliveries begin no more; what is under way may end until `deadline`, then `done`. The
   // store is closed by Close, off the loop, when the dispatcher is gone.
   void Stop(Instant deadline, absl::AnyInvocable<void()> done);
-  // Requires: stopped; the worker has no task of it. Marks the file clean. Errors: as the store's.
-  static absl::Status Close(std::unique_ptr<Dispatcher> dispatcher);
+  // Requires: stopped; the worker has no task of it. Marks the file clean. `events_on_disk`: all
+  // that were appended; else the next start tells once more how the last messages ended.
+  // Errors: as the store's.
+  static absl::Status Close(std::unique_ptr<Dispatcher> dispatcher, bool events_on_disk = false);
 
  private:
   struct State;

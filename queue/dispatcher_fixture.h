@@ -6,15 +6,18 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/ids.h"
 #include "base/simulated_loop.h"
 #include "base/worker.h"
 #include "channels/event_log.h"
@@ -89,7 +92,8 @@ class QueueServer {
                                      .server = name,
                                      .group = "web",
                                      .now = WallNow(),
-                                     .take_over = take_over});
+                                     .take_over = take_over,
+                                     .random = &random});
     if (!store.ok()) return store.status();
     dispatcher = std::make_unique<Dispatcher>(Dispatcher::Parts{
         .loop = loop,
@@ -144,7 +148,7 @@ class QueueServer {
     loop.RunPending();
     if (!stopped) loop.RunFor(within);
     EXPECT_TRUE(stopped);
-    return Dispatcher::Close(std::move(dispatcher));
+    return Dispatcher::Close(std::move(dispatcher), events_on_disk);
   }
 
   absl::Time WallNow() const { return loop.clock().WallNow(); }
@@ -251,7 +255,9 @@ class QueueServer {
   SimulatedLoop& loop;
   const std::string name;
   std::string dir;
-  bool take_over = false;  // The database is of another server.
+  bool take_over = false;      // The database is of another server.
+  bool events_on_disk = true;  // At a clean end.
+  RandomSource random = std::mt19937_64(std::hash<std::string>()(name));
   AgentDefinition agent;
   InlineWorker worker;
   KeptEvents events;

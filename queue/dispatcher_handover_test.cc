@@ -549,6 +549,24 @@ TEST_F(PairTest, OneThatAPersonRemovesHereIsWithdrawn) {
   EXPECT_EQ(a_.EndsOf(mid), std::vector<int>{40007});
 }
 
+TEST_F(PairTest, ABugOneRemovedAfterItsExpiryWasNotWithdrawn) {
+  DieAtTheNextOne();
+  a_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  Submission brief = QueueServer::LetterTo("ops", "x");
+  brief.expire = absl::Seconds(30);
+  const std::string mid = *a_.Accept(brief);
+  RunFor(absl::Minutes(1));
+  EXPECT_EQ(a_.Where(mid), "dead waiting");
+  ASSERT_TRUE(a_.Control(v1::ControlMessageRequest::REMOVE, mid).ok());
+  b_.Boot();
+  RunFor(absl::Minutes(2));
+  EXPECT_EQ(b_.In("dead").size(), 1u) << "a person could revive it";
+  is_reached_ = true;
+  RunFor(absl::Minutes(2));
+  EXPECT_EQ(b_.In("dead").size(), 0u);
+  EXPECT_EQ(Mails(), 0);
+}
+
 TEST_F(PairTest, OneThatAnAcceptorMayHaveIsInNoDigest) {
   a_.agent.config.mutable_escalation()->set_digest_after(1);
   a_.Reload();
@@ -590,7 +608,7 @@ TEST_F(PairTest, WhatIsOwedIsBoundedAndEnds) {
   }
   RunFor(absl::Seconds(11));
   EXPECT_EQ(a_.told.back().second.ends_size(), 200);
-  RunFor(absl::Minutes(35));
+  RunFor(absl::Hours(25));
   const size_t told = a_.told.size();
   a_.Crash();
   a_.Boot();

@@ -17,6 +17,7 @@ using Queue = v1::ControlQueueRequest;
 class RandomWorld {
  public:
   explicit RandomWorld(unsigned seed) : random_(seed) {
+    server_.random = std::mt19937_64(seed);  // MIDs too are the same in each run.
     server_.letters.decide = [this](const FakeDeliverer::Attempt& a) { return Peer(a); };
     server_.forwards.decide = [this](const FakeDeliverer::Attempt& a) { return Peer(a); };
     server_.relays.decide = [this](const FakeDeliverer::Attempt& a) { return Relay(a); };
@@ -93,7 +94,7 @@ class RandomWorld {
     }
     for (const FakeDeliverer* peer : {&server_.letters, &server_.forwards, &server_.relays}) {
       for (const auto& [mid, times] : peer->taken) {
-        ASSERT_LE(times, 1 + crashed_[mid]) << mid;
+        ASSERT_LE(times, 1 + crashed_[peer][mid]) << mid;
       }
     }
     for (const auto& [mid, times] : server_.actions.taken) ASSERT_EQ(times, 1) << mid;
@@ -102,8 +103,8 @@ class RandomWorld {
       for (const FakeDeliverer* peer : {&server_.letters, &server_.forwards}) {
         const auto taken = peer->taken.find(mid);
         if (taken != peer->taken.end()) told[origin] += taken->second;
+        doubts[origin] += crashed_[peer][mid];
       }
-      doubts[origin] += crashed_[mid];
     }
     for (const auto& [at, is_told] : acceptors_) told[at.second] += is_told ? 1 : 0;
     for (const auto& [origin, times] : told) ASSERT_LE(times, 1 + doubts[origin]) << origin;
@@ -275,7 +276,7 @@ class RandomWorld {
     if (Below(2) == 0) Submit(2);  // It may be kept without being said.
     for (const FakeDeliverer* peer : {&server_.letters, &server_.forwards, &server_.relays}) {
       for (const auto& [mid, times] : peer->taken) {
-        if (!ended_.contains(mid)) crashed_[mid] = times;
+        if (!ended_.contains(mid)) crashed_[peer][mid] = times;
       }
     }
     server_.Crash();
@@ -304,7 +305,8 @@ class RandomWorld {
   std::map<std::string, std::string> origins_;  // By MID, of what was tried.
   // What acceptors took: by acceptor and origin, whether it was told there.
   std::map<std::pair<std::string, std::string>, bool> acceptors_;
-  std::map<std::string, int> crashed_;  // How often it may have been taken before a crash.
+  // By peer and MID: how often it may have been taken before a crash.
+  std::map<const FakeDeliverer*, std::map<std::string, int>> crashed_;
 };
 
 class RandomTest : public ::testing::TestWithParam<unsigned> {};
@@ -321,6 +323,9 @@ TEST_P(RandomTest, InvariantsHoldAfterEachStep) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomTest, ::testing::Range(1u, 6u));
+// 295: two crashes in flight at a peer, then one at an acceptor; 277, 498: what a person removed
+// after it had expired was not withdrawn.
+INSTANTIATE_TEST_SUITE_P(RedOnce, RandomTest, ::testing::Values(277u, 295u, 498u));
 
 }  // namespace
 }  // namespace salve

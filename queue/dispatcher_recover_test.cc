@@ -276,6 +276,37 @@ TEST_F(RecoverTest, AnEndWhoseEventMayBeLostIsToldAgainAndThenNoMore) {
   EXPECT_EQ(server_.EndsOf(mid).size(), 2u);
 }
 
+TEST_F(RecoverTest, AfterACleanEndAnEndIsToldAgainOnlyIfItsEventMayNotBeOnDisk) {
+  const std::string first = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  ASSERT_TRUE(server_.StopAndClose().ok());
+  server_.Boot();
+  EXPECT_EQ(server_.EndsOf(first), std::vector<int>{40002});
+  const std::string second = server_.Send("ops", "b");
+  loop_.RunFor(absl::Seconds(1));
+  server_.events_on_disk = false;
+  ASSERT_TRUE(server_.StopAndClose().ok());
+  server_.Boot();
+  EXPECT_EQ(server_.EndsOf(first), std::vector<int>{40002});
+  EXPECT_EQ(server_.EndsOf(second), (std::vector<int>{40002, 40002}));
+}
+
+TEST_F(RecoverTest, OneThatWasReRegisteredIsToldAgainWithItsNewMid) {
+  server_.letters.Answer("remote/ops", Kind::kRefused, "550 no");
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(1));
+  v1::ReregisterRequest request;
+  request.set_dmid(server_.Show(mid).dmid());
+  request.set_unchecked(true);
+  const auto answer = server_.Ask(&Dispatcher::Reregister, request);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  loop_.RunFor(absl::Seconds(1));
+  CrashAndBoot();
+  const std::vector<v1::Event> told = server_.events.Of(40013);
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(told[1].queue().new_mid(), answer->mid());
+}
+
 TEST_F(RecoverTest, ARemovalThatWaitedForTheAttemptIsDoneAfterTheCrash) {
   const std::string mid = server_.Send("ops", "a");
   ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::REMOVE, mid).ok());

@@ -194,8 +194,8 @@ void Dispatcher::ControlQueue(const v1::ControlQueueRequest& request,
                   request.user(), affected));
     answer(affected);
   };
-  if (verb == Request::RETRY) return state->MakeDue(queues, 0, 0, note);
-  state->RerouteFrom(queues, 0, 0, note);
+  if (verb == Request::RETRY) return state->MakeDue(queues, {}, 0, note);
+  state->RerouteFrom(queues, {}, 0, note);
 }
 
 void Dispatcher::ListMessages(const v1::ListMessagesRequest& request,

@@ -122,9 +122,9 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
   // ---- Upkeep (dispatcher_upkeep.cc)
   void OnAcceptorBack();  // One that was out is asked again.
   void Reroute(bool all, bool handed_over, std::function<void(int64_t moved)> done);
-  void RerouteFrom(std::shared_ptr<std::vector<std::string>> queues, int64_t offset, int64_t moved,
-                   std::function<void(int64_t)> done);
-  void MakeDue(std::shared_ptr<std::vector<std::string>> queues, int64_t offset, int64_t count,
+  void RerouteFrom(std::shared_ptr<std::vector<std::string>> queues, QueuePlace after,
+                   int64_t moved, std::function<void(int64_t)> done);
+  void MakeDue(std::shared_ptr<std::vector<std::string>> queues, QueuePlace after, int64_t count,
                std::function<void(int64_t)> done);
   void Tick();
   void ExpireSoon(absl::Time when);

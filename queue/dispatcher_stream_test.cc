@@ -169,6 +169,23 @@ TEST_F(StreamTest, ABugThreeHundredExpiredOnesBeforeAFullDeadQueueHeldUpTheLiveO
   EXPECT_EQ(server_.letters.attempts.size(), 2u);
 }
 
+TEST_F(StreamTest, ABugFiveHundredExpiredOnesThatStayedKeptTheNextFromItsEnd) {
+  server_.agent.config.mutable_queue()->set_dead_max(1);
+  server_.actions.Answer("local/nginx", {Kind::kWait, "throttled", absl::Hours(1)});
+  server_.Reload();
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::SUSPEND, "remote/ops").ok());
+  Submission brief = QueueServer::LetterTo("ops", "brief");
+  brief.expire = absl::Seconds(5);
+  for (int i = 0; i < 600; ++i) server_.dispatcher->Accept(brief, [](auto) {});
+  Submission refused = QueueServer::ActionOn("nginx", "Restart");
+  refused.expire = absl::Seconds(90);
+  const std::string mid = *server_.Accept(refused);
+  loop_.RunFor(absl::Seconds(89));
+  EXPECT_EQ(server_.Where(mid), "local/nginx waiting");
+  loop_.RunFor(absl::Seconds(2));
+  EXPECT_EQ(server_.Where(mid), "local/nginx rejected");
+}
+
 TEST_F(StreamTest, WhatExpiresIsDeadAtItsTime) {
   ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::SUSPEND, "remote/ops").ok());
   Submission brief = QueueServer::LetterTo("ops", "brief");

@@ -13,13 +13,13 @@ constexpr absl::Duration kTickEvery = absl::Minutes(1);
 void Dispatcher::State::Reroute(bool all, bool handed_over, std::function<void(int64_t)> done) {
   Run([all, handed_over](QueueDesk& desk) { return desk.QueuesToReroute(all, handed_over); },
       [this, done = std::move(done)](std::vector<std::string> queues) {
-        RerouteFrom(std::make_shared<std::vector<std::string>>(std::move(queues)), 0, 0, done);
+        RerouteFrom(std::make_shared<std::vector<std::string>>(std::move(queues)), {}, 0, done);
       });
 }
 
 // Page by page, so that accepting and delivering go on between.
 void Dispatcher::State::RerouteFrom(std::shared_ptr<std::vector<std::string>> queues,
-                                    int64_t offset, int64_t moved,
+                                    QueuePlace after, int64_t moved,
                                     std::function<void(int64_t)> done) {
   // Not `done`: it is not complete. The next life routes anew.
   if (stopping && !queues->empty()) return;
@@ -30,15 +30,16 @@ void Dispatcher::State::RerouteFrom(std::shared_ptr<std::vector<std::string>> qu
     }
     return done(moved);
   }
-  Run([queue = queues->back(), offset](QueueDesk& desk) { return desk.Reroute(queue, offset); },
+  Run([queue = queues->back(), after](QueueDesk& desk) { return desk.Reroute(queue, after); },
       [this, queues, moved, done](absl::StatusOr<QueueDesk::Page> page) {
-        const bool ends = !page.ok() || page->offset < 0;
+        const bool ends = !page.ok() || !page->next;
         if (ends) queues->pop_back();
-        RerouteFrom(queues, ends ? 0 : page->offset, moved + (page.ok() ? page->moved : 0), done);
+        RerouteFrom(queues, ends ? QueuePlace() : *page->next,
+                    moved + (page.ok() ? page->moved : 0), done);
       });
 }
 
-void Dispatcher::State::MakeDue(std::shared_ptr<std::vector<std::string>> queues, int64_t offset,
+void Dispatcher::State::MakeDue(std::shared_ptr<std::vector<std::string>> queues, QueuePlace after,
                                 int64_t count, std::function<void(int64_t)> done) {
   if (stopping) queues->clear();
   if (queues->empty()) {
@@ -47,11 +48,12 @@ void Dispatcher::State::MakeDue(std::shared_ptr<std::vector<std::string>> queues
   }
   const std::string& queue = queues->back();
   if (Stream* stream = StreamOf(queue)) stream->not_before = parts.loop.Now();
-  Run([queue, offset](QueueDesk& desk) { return desk.MakeDue(queue, offset); },
+  Run([queue, after](QueueDesk& desk) { return desk.MakeDue(queue, after); },
       [this, queues, count, done](absl::StatusOr<QueueDesk::Page> page) {
-        const bool ends = !page.ok() || page->offset < 0;
+        const bool ends = !page.ok() || !page->next;
         if (ends) queues->pop_back();
-        MakeDue(queues, ends ? 0 : page->offset, count + (page.ok() ? page->moved : 0), done);
+        MakeDue(queues, ends ? QueuePlace() : *page->next, count + (page.ok() ? page->moved : 0),
+                done);
       });
 }
 

@@ -104,15 +104,21 @@ class SqliteMessageStore final : public MessageStore {
                                                        size_t limit) const override {
     return Checked(queries_->BySequence(sequence, limit, 0));
   }
+  absl::StatusOr<std::vector<StoredMessage>> ListAfter(const std::string& queue, size_t limit,
+                                                       const QueuePlace& after) const override {
+    const std::optional<int64_t> number = NumberOf(queue);
+    if (!number) return std::vector<StoredMessage>();
+    return Checked(queries_->InQueueAfter(*number, limit, after));
+  }
   absl::StatusOr<std::vector<StoredMessage>> Unsuspended(const std::string& queue, size_t limit,
                                                          absl::Time by) const override;
   absl::StatusOr<std::optional<std::string>> FindKey(const std::string& key) const override;
   absl::StatusOr<std::vector<StoredMessage>> Delivering() const override {
     return Checked(queries_->Delivering());
   }
-  absl::StatusOr<std::vector<StoredMessage>> ExpiringBy(absl::Time when,
-                                                        size_t limit) const override {
-    return Checked(queries_->ExpiringBy(absl::ToUnixNanos(when), limit));
+  absl::StatusOr<std::vector<StoredMessage>> ExpiringBy(absl::Time when, size_t limit,
+                                                        const ExpiryPlace& after) const override {
+    return Checked(queries_->ExpiringBy(absl::ToUnixNanos(when), limit, after));
   }
   std::vector<QueueRow> Queues() const override;
   std::string Setting(const std::string& key) const override;
@@ -170,7 +176,8 @@ absl::Status SqliteMessageStore::OpenFile() {
   ASSIGN_OR_RETURN(const bool exists, StoreExists(path_));
   if (!exists) {
     if (options_.read_only) return absl::NotFoundError(absl::StrCat(path_, ": is missing"));
-    RandomSource random = SystemRandom();
+    RandomSource system = SystemRandom();
+    RandomSource& random = options_.random != nullptr ? *options_.random : system;
     MetaRow identity;
     identity.signature =
         absl::StrCat(absl::Hex(random(), absl::kZeroPad16), absl::Hex(random(), absl::kZeroPad16));

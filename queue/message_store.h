@@ -11,6 +11,7 @@
 #define SALVE_QUEUE_MESSAGE_STORE_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/ids.h"
 #include "queue/message.pb.h"
 #include "queue/transition.h"
 
@@ -94,6 +96,17 @@ struct Changes {
   absl::Time now;                                             // For Ended::at.
 };
 
+// Where a page of a queue ended; as it is: before the first.
+struct QueuePlace {
+  int64_t rank = std::numeric_limits<int64_t>::min();  // -priority.
+  int64_t sequence = 0;
+};
+// Where a page of ExpiringBy ended.
+struct ExpiryPlace {
+  int64_t expires_ns = 0;
+  int64_t sequence = 0;
+};
+
 struct StoreOptions {
   std::string path;  // "…/queue.db"
   std::string server;
@@ -103,6 +116,8 @@ struct StoreOptions {
   // The file is of another server and becomes this one's (`queue db adopt`).
   bool take_over = false;
   bool read_only = false;  // For tools: nothing is written, not even the mark; needs no WAL replay.
+  // Of a new file's signature and first id, used in Open only; nullptr: SystemRandom().
+  RandomSource* random = nullptr;
 };
 
 class MessageStore {
@@ -152,6 +167,11 @@ class MessageStore {
   // Those of all queues by sequence, after this one: to go over all of them page by page.
   virtual absl::StatusOr<std::vector<StoredMessage>> ListAfter(int64_t sequence,
                                                                size_t limit) const = 0;
+  // Those of a queue after this place, for the same: whatever moves between two pages, none that
+  // stays is left out.
+  virtual absl::StatusOr<std::vector<StoredMessage>> ListAfter(const std::string& queue,
+                                                               size_t limit,
+                                                               const QueuePlace& after) const = 0;
   // The head of a queue: the first that is not suspended. Null: there is none.
   virtual absl::StatusOr<std::optional<StoredMessage>> Head(const std::string& queue) const = 0;
   // The first of a queue that are not suspended, in the order of delivery, at most `limit`; without
@@ -162,9 +182,10 @@ class MessageStore {
   virtual absl::StatusOr<std::optional<std::string>> FindKey(const std::string& key) const = 0;
   // In flight: after an unclean end, what the crash found.
   virtual absl::StatusOr<std::vector<StoredMessage>> Delivering() const = 0;
-  // Those that expire until then, the first first; not those in poison, dead or inbox.
-  virtual absl::StatusOr<std::vector<StoredMessage>> ExpiringBy(absl::Time when,
-                                                                size_t limit) const = 0;
+  // Those that expire until then, the first first; not those in poison, dead or inbox. `after`: the
+  // last of the page before.
+  virtual absl::StatusOr<std::vector<StoredMessage>> ExpiringBy(
+      absl::Time when, size_t limit, const ExpiryPlace& after = {}) const = 0;
   virtual std::vector<QueueRow> Queues()
       const = 0;  // From memory. Those with messages or settings.
   virtual std::string Setting(const std::string& key) const = 0;  // "": none.

@@ -173,6 +173,32 @@ TEST_F(MessageStoreTest, ExpiryIsFoundInOrderButNotInPoisonDeadAndInbox) {
   EXPECT_EQ(all->front().message.mid(), "sooner");
   EXPECT_THAT(*store_->ExpiringBy(expires - absl::Nanoseconds(1), 10), SizeIs(1));
   EXPECT_THAT(*store_->ExpiringBy(expires, 1), SizeIs(1));
+  const ExpiryPlace first{absl::ToUnixNanos(expires - absl::Hours(1)), all->front().sequence};
+  const auto rest = store_->ExpiringBy(expires, 10, first);
+  ASSERT_THAT(*rest, SizeIs(1));
+  EXPECT_EQ(rest->front().message.mid(), "later");
+}
+
+TEST_F(MessageStoreTest, ABugAPageByOffsetLeftOutWhatMovedUpMeanwhile) {
+  ASSERT_TRUE(Open().ok());
+  std::vector<int64_t> sequences;
+  for (int i = 0; i < 5; ++i) sequences.push_back(Accept(NewLetter(absl::StrCat("m", i))));
+  queue::Message urgent = NewLetter("urgent");
+  urgent.set_priority(3);
+  sequences.insert(sequences.begin(), Accept(urgent));
+  std::vector<int64_t> seen;
+  QueuePlace place;
+  for (int page = 0; page < 3; ++page) {
+    const auto rows = store_->ListAfter("remote/ops", 2, place);
+    ASSERT_THAT(*rows, SizeIs(2));
+    for (const StoredMessage& row : *rows) seen.push_back(row.sequence);
+    place = {-rows->back().message.priority(), rows->back().sequence};
+    ASSERT_TRUE(
+        store_->Apply(EndOf(rows->front().sequence, Final::kDone)).ok());  // The others move up.
+  }
+  EXPECT_EQ(seen, sequences);
+  EXPECT_THAT(*store_->ListAfter("remote/ops", 2, place), IsEmpty());
+  EXPECT_THAT(*store_->ListAfter("remote/none", 2, QueuePlace()), IsEmpty());
 }
 
 TEST_F(MessageStoreTest, AMoveNeedsTheTableAndDeadItsAttributes) {

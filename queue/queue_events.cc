@@ -1,5 +1,7 @@
 #include "queue/queue_events.h"
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "channels/event_text.h"
 #include "queue/transition.h"
 
@@ -7,6 +9,7 @@ namespace salve {
 namespace {
 
 constexpr size_t kReasonBytesMax = 1024;
+constexpr char kReregisteredAs[] = "re-registered as ";
 
 v1::Level LevelOf(int event_id) {
   switch (event_id) {
@@ -100,8 +103,15 @@ v1::Event EndEvent(const Ended& ended) {
   } else {
     row.message.mutable_deferred()->set_resource(std::string(QueueTarget(ended.queue)));
   }
-  return StepEvent(EndEventId(ended.final), row, ended.reason);
+  v1::Event event = StepEvent(EndEventId(ended.final), row, ended.reason);
+  absl::string_view reason = ended.reason;
+  if (ended.final == Final::kReregistered && absl::ConsumePrefix(&reason, kReregisteredAs)) {
+    event.mutable_queue()->set_new_mid(std::string(reason));
+  }
+  return event;
 }
+
+std::string ReregisteredAs(absl::string_view mid) { return absl::StrCat(kReregisteredAs, mid); }
 
 v1::Event LetterEvent(int event_id, const queue::Message& message, const std::string& text,
                       int merged) {

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "api/events.pb.h"
 #include "queue/message_store.h"
 
@@ -19,6 +20,8 @@ v1::Event QueueNews(int event_id, v1::Level level, const std::string& message,
 // The event of an end: of what may be untold, when no more is known of the message.
 v1::Event EndEvent(const Ended& ended);
 int EndEventId(Final final);
+// The reason of the end of one that lives on as `mid`.
+std::string ReregisteredAs(absl::string_view mid);
 
 // What `explain` reads: Monitoring 5 delivered, 6 not delivered, 7 given up. `merged`: messages of
 // its digest; 0: none.

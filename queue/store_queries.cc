@@ -61,6 +61,10 @@ absl::StatusOr<std::unique_ptr<StoreQueries>> StoreQueries::Create(SqliteConnect
       {&made->in_queue_,
        messages + "WHERE sequence IN (SELECT sequence FROM messages INDEXED BY by_queue WHERE "
                   "queue=?1 ORDER BY rank,sequence LIMIT ?2 OFFSET ?3) ORDER BY rank,sequence"},
+      {&made->in_queue_after_,
+       messages + "WHERE sequence IN (SELECT sequence FROM messages INDEXED BY by_queue WHERE "
+                  "queue=?1 AND (rank,sequence)>(?3,?4) ORDER BY rank,sequence LIMIT ?2) "
+                  "ORDER BY rank,sequence"},
       {&made->by_sequence_, messages + "WHERE sequence>? ORDER BY sequence LIMIT ? OFFSET ?"},
       {&made->unsuspended_,
        messages + "WHERE sequence IN (SELECT sequence FROM messages INDEXED BY by_queue WHERE "
@@ -69,7 +73,9 @@ absl::StatusOr<std::unique_ptr<StoreQueries>> StoreQueries::Create(SqliteConnect
                   "ORDER BY rank,sequence LIMIT ?2) ORDER BY rank,sequence"},
       {&made->delivering_, messages + "WHERE flags & 1 ORDER BY sequence"},
       {&made->expiring_,
-       messages + "WHERE expires IS NOT NULL AND expires<=? ORDER BY expires,sequence LIMIT ?"},
+       messages +
+           "WHERE expires IS NOT NULL AND expires<=?1 AND (expires,sequence)>(?3,?4) ORDER BY "
+           "expires,sequence LIMIT ?2"},
       {&made->ended_by_mid_, ended + "WHERE mid=?"},
       {&made->ended_by_origin_,
        ended + "WHERE origin_mid=? AND origin_server=? ORDER BY number DESC LIMIT 1"},
@@ -164,6 +170,15 @@ absl::StatusOr<std::vector<StoredMessage>> StoreQueries::InQueue(int64_t queue, 
   return Messages(*in_queue_);
 }
 
+absl::StatusOr<std::vector<StoredMessage>> StoreQueries::InQueueAfter(int64_t queue, size_t limit,
+                                                                      const QueuePlace& after) {
+  in_queue_after_->Bind(1, queue);
+  in_queue_after_->Bind(2, Limit(limit));
+  in_queue_after_->Bind(3, after.rank);
+  in_queue_after_->Bind(4, after.sequence);
+  return Messages(*in_queue_after_);
+}
+
 absl::StatusOr<std::vector<StoredMessage>> StoreQueries::BySequence(int64_t after, size_t limit,
                                                                     int64_t offset) {
   by_sequence_->Bind(1, after);
@@ -184,9 +199,12 @@ absl::StatusOr<std::vector<StoredMessage>> StoreQueries::Delivering() {
   return Messages(*delivering_);
 }
 
-absl::StatusOr<std::vector<StoredMessage>> StoreQueries::ExpiringBy(int64_t unix_ns, size_t limit) {
+absl::StatusOr<std::vector<StoredMessage>> StoreQueries::ExpiringBy(int64_t unix_ns, size_t limit,
+                                                                    const ExpiryPlace& after) {
   expiring_->Bind(1, unix_ns);
   expiring_->Bind(2, Limit(limit));
+  expiring_->Bind(3, after.expires_ns);
+  expiring_->Bind(4, after.sequence);
   return Messages(*expiring_);
 }
 

@@ -34,13 +34,16 @@ class StoreQueries {
                                                              const std::string& mid);
   absl::StatusOr<std::vector<StoredMessage>> ByKey(const std::string& key);
   absl::StatusOr<std::vector<StoredMessage>> InQueue(int64_t queue, size_t limit, int64_t offset);
+  absl::StatusOr<std::vector<StoredMessage>> InQueueAfter(int64_t queue, size_t limit,
+                                                          const QueuePlace& after);
   // But for those that expire until `unix_ns` and are not in flight.
   absl::StatusOr<std::vector<StoredMessage>> Unsuspended(int64_t queue, size_t limit,
                                                          int64_t unix_ns);
   absl::StatusOr<std::vector<StoredMessage>> BySequence(int64_t after, size_t limit,
                                                         int64_t offset);
   absl::StatusOr<std::vector<StoredMessage>> Delivering();
-  absl::StatusOr<std::vector<StoredMessage>> ExpiringBy(int64_t unix_ns, size_t limit);
+  absl::StatusOr<std::vector<StoredMessage>> ExpiringBy(int64_t unix_ns, size_t limit,
+                                                        const ExpiryPlace& after);
 
   absl::StatusOr<std::optional<EndedRow>> EndedByMid(const std::string& mid);
   // The last one to end.
@@ -60,9 +63,9 @@ class StoreQueries {
   absl::StatusOr<std::optional<StoredMessage>> OneMessage(SqliteStatement& select);
 
   const StoreTables& tables_;
-  Statement row_, by_mid_, by_dmid_, by_origin_, by_key_, in_queue_, by_sequence_, unsuspended_,
-      delivering_, expiring_, ended_by_mid_, ended_by_origin_, ended_by_key_, ended_after_,
-      forgettable_;
+  Statement row_, by_mid_, by_dmid_, by_origin_, by_key_, in_queue_, in_queue_after_, by_sequence_,
+      unsuspended_, delivering_, expiring_, ended_by_mid_, ended_by_origin_, ended_by_key_,
+      ended_after_, forgettable_;
 };
 
 }  // namespace salve

@@ -410,7 +410,7 @@ class World:
                     owners[event["dmid"]].add(event["mid"])
                 if event["id"] == ACCEPTED:
                     subjects[event["mid"]].add((event["origin_server"], event["subject"]))
-            fresh.update({(event["new_mid"], event["dmid"]) for event in node.events
+            fresh.update({(event["new_mid"], event["mid"]) for event in node.events
                           if event["id"] == REREGISTERED})
         for dmid, mids in owners.items():
             if len(mids) > 1:
