@@ -32,10 +32,11 @@ v1::Event QueueEventOf(int id, v1::Level level, const queue::Message& message) {
 }  // namespace
 
 absl::StatusOr<int64_t> HeldMessages::PutBack(const queue::Message& message,
-                                              const std::string& queue) {
+                                              const std::string& queue, bool suspended) {
   Changes changes;
   changes.now = Now();
-  changes.puts.push_back({.message = message, .queue = queue, .due = changes.now});
+  changes.puts.push_back(
+      {.message = message, .queue = queue, .suspended = suspended, .due = changes.now});
   ASSIGN_OR_RETURN(const std::vector<int64_t> sequences, store_.Apply(changes));
   FaultPoint("queue.set.put");
   return sequences.front();
@@ -79,10 +80,8 @@ absl::StatusOr<std::string> HeldMessages::Bury(int64_t sequence, queue::Message 
   return dmid;
 }
 
-absl::Status HeldMessages::Poison(int64_t sequence, queue::Message message,
+absl::Status HeldMessages::Poison(int64_t sequence, const queue::Message& message,
                                   const std::string& queue) {
-  const std::string why = "the agent died more than once while it handled this";
-  message.set_poison_reason(why);
   Changes changes;
   changes.now = Now();
   changes.updates.push_back({.sequence = sequence,
@@ -94,7 +93,7 @@ absl::Status HeldMessages::Poison(int64_t sequence, queue::Message message,
   v1::Event event = QueueEventOf(kMoved, v1::Error, message);
   event.mutable_queue()->set_queue("poison");
   event.mutable_queue()->set_former_queue(queue);
-  event.mutable_queue()->set_reason(why);
+  event.mutable_queue()->set_reason(message.poison_reason());
   events_.Append(std::move(event));
   return absl::OkStatus();
 }

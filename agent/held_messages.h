@@ -22,16 +22,18 @@ class HeldMessages {
   HeldMessages(MessageStore& store, EventLog& events, const Clock& clock)
       : store_(store), events_(events), clock_(clock) {}
 
-  // Returns its sequence. Errors: kAlreadyExists: it is there, or ended otherwise than in a set.
-  absl::StatusOr<int64_t> PutBack(const queue::Message& message, const std::string& queue);
+  // Returns its sequence. `suspended`: nothing delivers it before a person, or a later step, says
+  // so. Errors: kAlreadyExists: it is there, or ended otherwise than in a set.
+  absl::StatusOr<int64_t> PutBack(const queue::Message& message, const std::string& queue,
+                                  bool suspended = false);
   absl::Status BeginDelivery(int64_t sequence, const std::string& queue);
   absl::Status End(int64_t sequence, Final final, const queue::Message& message,
                    std::string reason);
   // To the dead ones, from `queue`, with its event; returns its DMID.
   absl::StatusOr<std::string> Bury(int64_t sequence, queue::Message message,
                                    const std::string& queue, const std::string& reason);
-  // To poison, from `queue`, with its event.
-  absl::Status Poison(int64_t sequence, queue::Message message, const std::string& queue);
+  // To poison, from `queue`, with its event. Requires: it has its poison_reason.
+  absl::Status Poison(int64_t sequence, const queue::Message& message, const std::string& queue);
 
  private:
   absl::Time Now() const { return clock_.WallNow(); }

@@ -22,6 +22,8 @@ constexpr absl::Duration kActionTime = absl::Minutes(125);
 constexpr char kDeferred[] = "deferred:";
 constexpr int kCrashesMax = 2;    // Then it is poison.
 constexpr int kCrashSet = 40011;  // An event of the Queue channel.
+constexpr char kWhyPoison[] = "the agent died more than once while it handled this";
+constexpr char kIsPoison[] = "it is in poison: the agent died twice while it handled this";
 
 absl::Time ExpiryOf(const queue::Message& message) {
   return absl::FromUnixNanos(message.expires_ns());
@@ -50,6 +52,14 @@ bool HadNoEffect(const Attempt& attempt) {
 std::string QueueOf(const queue::Message& message) {
   return message.type() == queue::UP ? absl::StrCat("local/", message.deferred().resource())
                                      : absl::StrCat("remote/", message.destination());
+}
+
+// What lets a suspended message or queue go.
+std::string ResumesMessage(const std::string& mid) {
+  return absl::StrCat("once salved runs, 'salvectl queue message resume ", mid, "' lets it go");
+}
+std::string ResumesQueue(const std::string& queue) {
+  return absl::StrCat("once salved runs, 'salvectl queue resume ", queue, "' lets it go");
 }
 
 // How a message ended, for people.
@@ -85,6 +95,9 @@ absl::Status SetRun::Plan() {
        parts_.ledger.List(nullptr, "", absl::InfinitePast(), Ledger::kAttemptsMax)) {
     const std::string mid = MidOf(attempt->requester);
     if (!mid.empty() && !HadNoEffect(*attempt)) attempts_[mid] = attempt->id;
+  }
+  for (const QueueRow& queue : parts_.store.Queues()) {
+    if (queue.suspended) suspended_queues_.insert(queue.name);
   }
   std::map<queue::Type, std::deque<Step>> by_type;
   std::deque<Step> recovery;
@@ -214,7 +227,39 @@ const Attempt* SetRun::AttemptOf(const std::string& mid) const {
   return attempt == nullptr || HadNoEffect(*attempt) ? nullptr : attempt;
 }
 
-absl::StatusOr<std::string> SetRun::Route(const CrashEntry& entry) const {
+bool SetRun::IsOfKilledRun(const CrashEntry& entry, const StoredMessage& live) const {
+  // Under HOLD all that was on its way left the queue for the set. What is elsewhere than in its
+  // own queue (unreachable, poison), or suspended there, waits for a person and not for a run.
+  return resumes_ && set_->manifest().recovery() == config::Queue::HOLD &&
+         live.queue == QueueOf(entry.message) && !live.suspended;
+}
+
+SetRun::Suspension SetRun::SuspensionOf(const CrashEntry& entry, const std::string& queue,
+                                        bool is_known) const {
+  if (entry.suspended) return Suspension::kMessage;
+  if (suspended_queues_.contains(queue)) return Suspension::kQueue;
+  // A queue stays suspended while its messages are in the set: when it is not any more, a person
+  // has resumed it since. A database that never had this message knows nothing of that.
+  const bool is_still = !is_known || suspended_queues_.contains(entry.queue);
+  return entry.queue_suspended && is_still ? Suspension::kMessage : Suspension::kNone;
+}
+
+std::string SetRun::WhyItStays(Suspension suspension, const std::string& mid,
+                               const std::string& queue) {
+  switch (suspension) {
+    case Suspension::kMessage:
+      return absl::StrCat("a person had suspended it, and so it is in the queue ", queue, ": ",
+                          ResumesMessage(mid));
+    case Suspension::kQueue:
+      return absl::StrCat("a person has suspended its queue, and so it is in ", queue, ": ",
+                          ResumesQueue(queue));
+    case Suspension::kNone:
+      break;
+  }
+  return "";
+}
+
+absl::StatusOr<std::string> SetRun::RouteOf(const CrashEntry& entry) const {
   const queue::Message& message = entry.message;
   const std::string& server = parts_.configuration.agent.server;
   if (message.type() == queue::UP && message.origin_server() != server) {
@@ -232,19 +277,8 @@ absl::StatusOr<bool> SetRun::Execute(const std::string& mid) {
   std::optional<int64_t> live;
   const absl::StatusOr<StoredMessage> found = parts_.store.Find(mid);
   if (found.ok()) {
-    const bool is_dead = found->queue == "dead";
-    if (is_dead && set_->manifest().recovery() == config::Queue::HOLD) {
-      // A run was killed before it could say so here.
-      const queue::Dead& dead = found->message.dead();
-      RETURN_IF_ERROR(Say(mid, EntryState::kActError,
-                          absl::StrCat("it is dead, as ", dead.dmid(), ": ", dead.reason())));
-      return false;
-    }
-    // Under HOLD all of it left the queue for the set: what is there was put back by a run that
-    // was killed.
-    if (!resumes_ || set_->manifest().recovery() != config::Queue::HOLD) {
-      RETURN_IF_ERROR(Say(mid, EntryState::kActNoExe,
-                          absl::StrCat("left to salved: it is in its queue ", found->queue)));
+    if (!IsOfKilledRun(entry, *found)) {
+      RETURN_IF_ERROR(SettleLive(mid, *found));
       return false;
     }
     live = found->sequence;
@@ -265,20 +299,56 @@ absl::StatusOr<bool> SetRun::Execute(const std::string& mid) {
     RETURN_IF_ERROR(SettleExpired(entry, is_held, live));
     return false;
   }
-  const absl::StatusOr<std::string> queue = Route(entry);
-  if (const std::string& acceptor = entry.message.handed_to(); queue.ok() && !acceptor.empty()) {
-    if (!live.has_value()) RETURN_IF_ERROR(live_.PutBack(entry.message, *queue).status());
-    RETURN_IF_ERROR(Say(mid, EntryState::kActNoExe,
-                        absl::StrCat("left to salved, which asks ", acceptor,
-                                     " first: its answer to the transfer was lost")));
+  return Route(entry, is_held, live);
+}
+
+absl::StatusOr<bool> SetRun::Route(const CrashEntry& entry, bool is_held,
+                                   std::optional<int64_t> live) {
+  const absl::StatusOr<std::string> queue = RouteOf(entry);
+  if (!queue.ok()) {
+    if (live.has_value()) {
+      RETURN_IF_ERROR(live_.End(*live, Final::kHeldInSet, entry.message, set_->manifest().name()));
+    }
+    RETURN_IF_ERROR(Say(entry.id, EntryState::kActNoExe, queue.status().message()));
     return false;
   }
-  if (queue.ok()) return Deliver(entry, *queue, live);
-  if (live.has_value()) {
-    RETURN_IF_ERROR(live_.End(*live, Final::kHeldInSet, entry.message, set_->manifest().name()));
+  const Suspension suspension = SuspensionOf(entry, *queue, is_held || live.has_value());
+  if (suspension == Suspension::kNone && entry.message.handed_to().empty()) {
+    return Deliver(entry, *queue, live);
   }
-  RETURN_IF_ERROR(Say(mid, EntryState::kActNoExe, queue.status().message()));
+  RETURN_IF_ERROR(LeaveToSalved(entry, *queue, suspension, live));
   return false;
+}
+
+absl::Status SetRun::SettleLive(const std::string& mid, const StoredMessage& live) {
+  if (live.queue == "dead" && set_->manifest().recovery() == config::Queue::HOLD) {
+    // A run was killed before it could say so here.
+    const queue::Dead& dead = live.message.dead();
+    return Say(mid, EntryState::kActError,
+               absl::StrCat("it is dead, as ", dead.dmid(), ": ", dead.reason()));
+  }
+  std::string why = absl::StrCat("left to salved: it is in its queue ", live.queue);
+  if (suspended_queues_.contains(live.queue)) {
+    absl::StrAppend(&why, ", which is suspended: ", ResumesQueue(live.queue));
+  } else if (live.suspended) {
+    absl::StrAppend(&why, ", suspended: ", ResumesMessage(mid));
+  }
+  return Say(mid, EntryState::kActNoExe, why);
+}
+
+absl::Status SetRun::LeaveToSalved(const CrashEntry& entry, const std::string& queue,
+                                   Suspension suspension, std::optional<int64_t> live) {
+  if (!live.has_value()) {
+    // Not kept in the set: there nobody could ever resume it.
+    RETURN_IF_ERROR(
+        live_.PutBack(entry.message, queue, suspension == Suspension::kMessage).status());
+  }
+  const std::string why =
+      suspension == Suspension::kNone
+          ? absl::StrCat("left to salved, which asks ", entry.message.handed_to(),
+                         " first: its answer to the transfer was lost")
+          : WhyItStays(suspension, entry.id, queue);
+  return Say(entry.id, EntryState::kActNoExe, why);
 }
 
 // It was begun, by a run that was killed or before this set was copied, and runs at most once.
@@ -389,7 +459,7 @@ absl::StatusOr<bool> SetRun::RecoverMessage(const std::string& mid) {
 absl::StatusOr<std::string> SetRun::Requeue(const CrashEntry& entry) {
   queue::Message message = entry.message;
   const absl::StatusOr<StoredMessage> found = parts_.store.Find(entry.id);
-  if (found.ok()) return absl::StrCat("it is in the queue ", found->queue, " of salved");
+  if (found.ok()) return RequeueLive(*found);
   if (!absl::IsNotFound(found.status())) return found.status();
   ASSIGN_OR_RETURN(const std::optional<Ended> ended, parts_.store.FindEnded(entry.id));
   const bool is_held = ended.has_value() && ended->final == Final::kHeldInSet;
@@ -406,17 +476,35 @@ absl::StatusOr<std::string> SetRun::Requeue(const CrashEntry& entry) {
     return std::string("its action had begun and does not run again");
   }
   message.set_crash_count(message.crash_count() + 1);
-  ASSIGN_OR_RETURN(const int64_t live, live_.PutBack(message, queue));
   if (expired) {
+    ASSIGN_OR_RETURN(const int64_t live, live_.PutBack(message, queue));
     ASSIGN_OR_RETURN(const std::string dmid,
                      live_.Bury(live, message, queue, "expired while it waited in a crash set"));
     return absl::StrCat("expired: it is dead, as ", dmid);
   }
-  if (message.crash_count() < kCrashesMax) {
-    return std::string("it waits in the queue, for the start of salved");
+  if (message.crash_count() >= kCrashesMax) {
+    // Nothing enters poison from outside. Between these two commits it is suspended, so that
+    // salved does not deliver it a third time, and its reason says so to the next run.
+    message.set_poison_reason(kWhyPoison);
+    ASSIGN_OR_RETURN(const int64_t live, live_.PutBack(message, queue, /*suspended=*/true));
+    RETURN_IF_ERROR(live_.Poison(live, message, queue));
+    return std::string(kIsPoison);
   }
-  RETURN_IF_ERROR(live_.Poison(live, message, queue));
-  return std::string("it is in poison: the agent died twice while it handled this");
+  const Suspension suspension = SuspensionOf(entry, queue, is_held);
+  RETURN_IF_ERROR(live_.PutBack(message, queue, suspension == Suspension::kMessage).status());
+  if (suspension != Suspension::kNone) return WhyItStays(suspension, entry.id, queue);
+  return std::string("it waits in the queue, for the start of salved");
+}
+
+absl::StatusOr<std::string> SetRun::RequeueLive(const StoredMessage& live) {
+  const bool is_poison = live.suspended && !live.message.poison_reason().empty();
+  if (is_poison && live.queue == QueueOf(live.message)) {
+    // A run was killed between its two commits.
+    RETURN_IF_ERROR(live_.Poison(live.sequence, live.message, live.queue));
+    return std::string(kIsPoison);
+  }
+  return absl::StrCat("it is in the queue ", live.queue, " of salved",
+                      live.suspended ? ", suspended" : "");
 }
 
 bool SetRun::StillRuns(const Attempt& attempt) const {

@@ -1,7 +1,8 @@
 // SetRun: decides on the entries of a crash set for a person (`salvectl recover -e`, `-r`), with
 // the agent's own parts and under its lock, while there is no agent. What is pending is tried once,
 // one entry at a time; it goes through the live queue, which remembers what has ended, so that a
-// set that was copied has each effect once. Lives on the loop's thread, on which it blocks for the
+// set that was copied has each effect once. What a person had suspended is not tried: it goes back
+// suspended. Lives on the loop's thread, on which it blocks for the
 // store: nothing else runs.
 //
 // An entry is, until its attempt has ended, in the live queue and in flight: a kill in between is
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -87,29 +89,46 @@ class SetRun {
     bool is_action = false;  // Of the ledger.
   };
 
+  // By whose word a person keeps a message from being delivered.
+  enum class Suspension { kNone, kQueue, kMessage };
+
   absl::Status Plan();
   void Next();
   void End(absl::Status status);
   void Continue();
   // These: whether an attempt is under way, which then goes on with the next step.
   absl::StatusOr<bool> Execute(const std::string& mid);
+  absl::StatusOr<bool> Route(const CrashEntry& entry, bool is_held, std::optional<int64_t> live);
   absl::StatusOr<bool> Deliver(const CrashEntry& entry, const std::string& queue,
                                std::optional<int64_t> live);
   absl::Status SettleBegun(const CrashEntry& entry, const Attempt& attempt,
                            std::optional<int64_t> live);
+  // It is in the live queue, and not this run's.
+  absl::Status SettleLive(const std::string& mid, const StoredMessage& live);
+  // It goes into its queue, if it is not `live` there, and is not begun here.
+  absl::Status LeaveToSalved(const CrashEntry& entry, const std::string& queue,
+                             Suspension suspension, std::optional<int64_t> live);
   absl::Status SettleExpired(const CrashEntry& entry, bool is_held, std::optional<int64_t> live);
   void OnDelivered(const CrashEntry& entry, int64_t sequence, DeliveryResult result);
   absl::Status Conclude(const CrashEntry& entry, int64_t sequence, const DeliveryResult& result);
   absl::StatusOr<bool> RecoverMessage(const std::string& mid);
   // Back into the live queue, if it belongs there; returns what became of it.
   absl::StatusOr<std::string> Requeue(const CrashEntry& entry);
+  // The same of one that is there already.
+  absl::StatusOr<std::string> RequeueLive(const StoredMessage& live);
   void RecoverAction(const std::string& attempt_id);
   // Closes it as crashed, then goes on with `then`.
   void CloseAttempt(const std::string& attempt_id, std::function<absl::Status()> then);
 
   absl::Status Say(const std::string& id, EntryState state, absl::string_view detail);
   // The queue to which it belongs here; an error says why there is none.
-  absl::StatusOr<std::string> Route(const CrashEntry& entry) const;
+  absl::StatusOr<std::string> RouteOf(const CrashEntry& entry) const;
+  // Whether a run that was killed has put this into the live queue, for an attempt.
+  bool IsOfKilledRun(const CrashEntry& entry, const StoredMessage& live) const;
+  // `is_known`: the live queue has had it, or has it.
+  Suspension SuspensionOf(const CrashEntry& entry, const std::string& queue, bool is_known) const;
+  static std::string WhyItStays(Suspension suspension, const std::string& mid,
+                                const std::string& queue);
   // The deferred attempt of a UP; null: none was begun, or it ended before its effect.
   const Attempt* AttemptOf(const std::string& mid) const;
   bool StillRuns(const Attempt& attempt) const;
@@ -122,6 +141,7 @@ class SetRun {
   const CrashDefinitions definitions_;
   HeldMessages live_;
   std::map<std::string, std::string> attempts_;  // MID -> attempt.
+  std::set<std::string> suspended_queues_;       // Live ones.
   std::deque<Step> steps_;
   std::function<void(absl::Status)> done_;
   Outcome outcome_;

@@ -23,6 +23,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 using Kind = DeliveryResult::Kind;
 
 // "QUEUE MID" of each attempt.
@@ -123,7 +124,31 @@ class SetRunTest : public LedgerTest {
     }
     ASSERT_TRUE(store->Apply(then).ok());
   }
-  // Its next start: makes the set, and under HOLD takes all of it out of the queue.
+  // A person's last steps before that.
+  void Change(Changes::Update update, const std::string& mid) {
+    auto store = OpenStore();
+    update.sequence = store->Find(mid)->sequence;
+    Changes changes;
+    changes.now = Now();
+    changes.updates.push_back(std::move(update));
+    ASSERT_TRUE(store->Apply(changes).ok());
+  }
+  void Suspend(const std::string& mid) { Change({.suspended = true}, mid); }
+  void SuspendQueue(const std::string& queue, bool suspended = true) {
+    auto store = OpenStore();
+    Changes changes;
+    changes.now = Now();
+    changes.suspend_queues.emplace_back(queue, suspended);
+    ASSERT_TRUE(store->Apply(changes).ok());
+    if (suspended) return;
+    ASSERT_TRUE(store->Close().ok());
+  }
+  void MakeUnreachable(const std::string& mid) {
+    queue::Message message = NewMessage(mid);
+    message.set_unreachable_reason("no-destination:ops");
+    Change({.message = message, .queue = "unreachable"}, mid);
+  }
+  // Its next start: makes the set, and under HOLD takes all that is on its way out of the queue.
   void NextStart(config::Queue::Recovery recovery = config::Queue::HOLD) {
     const auto finding = SecureCrash({.state_dir = folder_,
                                       .server = "web1",
@@ -138,6 +163,7 @@ class SetRunTest : public LedgerTest {
       Changes changes;
       changes.now = Now();
       for (const StoredMessage& stored : store->List("", 100).value_or(Stored())) {
+        if (stored.queue == "unreachable") continue;
         changes.updates.push_back({.sequence = stored.sequence, .delivering = false});
         changes.ends.push_back({.sequence = stored.sequence,
                                 .final = Final::kHeldInSet,
@@ -202,13 +228,25 @@ class SetRunTest : public LedgerTest {
   std::string DetailOf(const std::string& mid) {
     return (*CrashSet::Open(set_dir_))->FindMessage(mid)->detail;
   }
+  // A `salved --recover-set` that dies at a point.
+  void DieAt(const char* point, const SetRunOptions& options) {
+    const pid_t child = fork();
+    if (child == 0) {
+      setenv("SALVE_FAULT", point, 1);
+      Run(options);
+      _exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+  }
   // "QUEUE MID" of what is in the live queue.
   std::vector<std::string> Live() {
     std::vector<std::string> lines;
     auto store = OpenStore();
     for (const StoredMessage& stored : store->List("", 100).value_or(Stored())) {
-      lines.push_back(absl::StrCat(stored.queue, stored.delivering ? " delivering " : " ",
-                                   stored.message.mid()));
+      lines.push_back(absl::StrCat(stored.queue, stored.delivering ? " delivering" : "",
+                                   stored.suspended ? " suspended " : " ", stored.message.mid()));
     }
     EXPECT_TRUE(store->Close().ok());
     return lines;
@@ -257,6 +295,114 @@ TEST_F(SetRunTest, ABugOneThatAnAcceptorMayHaveWasDeliveredWithoutAsking) {
   }
   EXPECT_EQ(Execute().not_executed, 1) << "it stays salved's";
   EXPECT_EQ(letters_.attempts.size(), 1u);
+}
+
+TEST_F(SetRunTest, ABugWhatAPersonHadSuspendedWasExecuted) {
+  Crash({NewMessage("f"), NewMessage("g"), NewMessage("u", queue::UP)});
+  Suspend("f");
+  Suspend("u");
+  NextStart();
+  const SetRun::Outcome outcome = Execute();
+  EXPECT_EQ(outcome.executed, 1);
+  EXPECT_EQ(outcome.not_executed, 2);
+  EXPECT_THAT(Tried(letters_), ElementsAre("remote/ops g"));
+  EXPECT_THAT(Tried(actions_), IsEmpty());
+  EXPECT_THAT(States(), ElementsAre("ACT-NOEXE f", "ACT-EXEC g", "ACT-NOEXE u"));
+  EXPECT_THAT(DetailOf("f"), HasSubstr("a person had suspended it"));
+  EXPECT_THAT(DetailOf("f"), HasSubstr("'salvectl queue message resume f'"));
+  EXPECT_THAT(Live(),
+              UnorderedElementsAre("remote/ops suspended f", "local/nginx.service suspended u"));
+}
+
+TEST_F(SetRunTest, WhatAPersonHadSuspendedStaysSoAtASecondCall) {
+  Crash({NewMessage("f")});
+  Suspend("f");
+  NextStart();
+  ASSERT_NO_FATAL_FAILURE(DieAt("queue.set.put", {.execute = true}));
+  for (int call = 0; call < 2; ++call) {
+    EXPECT_EQ(Execute().not_executed, 1);
+    EXPECT_THAT(DetailOf("f"), HasSubstr("'salvectl queue message resume f'"));
+    EXPECT_THAT(Live(), ElementsAre("remote/ops suspended f"));
+  }
+  EXPECT_THAT(Tried(letters_), IsEmpty());
+}
+
+TEST_F(SetRunTest, WhatAPersonHadSuspendedExpiresAsEver) {
+  Crash({NewMessage("f")});
+  Suspend("f");
+  NextStart();
+  Pass(absl::Hours(48));
+  EXPECT_EQ(Execute().failed, 1);
+  EXPECT_THAT(Live(), ElementsAre("dead f"));
+}
+
+TEST_F(SetRunTest, ABugWhatWaitedInASuspendedQueueWasExecuted) {
+  Crash({NewMessage("f"), NewMessage("u", queue::UP)});
+  SuspendQueue("local/nginx.service");
+  NextStart();
+  for (int call = 0; call < 2; ++call) {
+    EXPECT_EQ(Execute().not_executed, 1);
+    EXPECT_THAT(DetailOf("u"), HasSubstr("'salvectl queue resume local/nginx.service'"));
+  }
+  EXPECT_THAT(Tried(letters_), ElementsAre("remote/ops f"));
+  EXPECT_THAT(Tried(actions_), IsEmpty());
+  EXPECT_THAT(Live(), ElementsAre("local/nginx.service u")) << "goes on with its queue";
+}
+
+TEST_F(SetRunTest, WhatWaitedInAQueueThatWasResumedSinceIsExecuted) {
+  Crash({NewMessage("f")});
+  SuspendQueue("remote/ops");
+  NextStart();
+  SuspendQueue("remote/ops", false);
+  EXPECT_EQ(Execute().executed, 1);
+}
+
+TEST_F(SetRunTest, WhatWaitedForASuspendedAcceptorIsNotDeliveredFromHere) {
+  Crash({NewMessage("f")});
+  Change({.queue = "relay/web2"}, "f");
+  SuspendQueue("relay/web2");
+  NextStart();
+  EXPECT_EQ(Execute().not_executed, 1);
+  EXPECT_THAT(Live(), ElementsAre("remote/ops suspended f"));
+}
+
+TEST_F(SetRunTest, ADatabaseThatNeverHadItDoesNotLetItGo) {
+  Crash({NewMessage("f")});
+  SuspendQueue("remote/ops");
+  NextStart();
+  for (const char* suffix : {"", "-wal", "-shm", ".mark"}) fs::remove(QueuePath() + suffix);
+  EXPECT_EQ(Execute().not_executed, 1);
+  EXPECT_THAT(Live(), ElementsAre("remote/ops suspended f"));
+}
+
+TEST_F(SetRunTest, ABugOneThatWasSuspendedWhileInFlightCameBackUnsuspended) {
+  Crash({NewMessage("f"), NewMessage("g")}, {"f", "g"});
+  Suspend("f");
+  NextStart();
+  EXPECT_EQ(Recover().recovered, 2);
+  EXPECT_THAT(Live(), UnorderedElementsAre("remote/ops suspended f", "remote/ops g"));
+  EXPECT_THAT(DetailOf("f"), HasSubstr("'salvectl queue message resume f'"));
+}
+
+TEST_F(SetRunTest, ABugOneThatIsUnreachableLeftTheQueueAfterARunThatWasKilled) {
+  Crash({NewMessage("f", queue::AF, "gone"), NewMessage("g")});
+  MakeUnreachable("f");
+  NextStart();
+  EXPECT_TRUE(BeginSetRun(folder_).ok());
+  Execute();
+  EXPECT_THAT(Live(), ElementsAre("unreachable f"));
+  EXPECT_EQ(EndOf("f"), "none");
+}
+
+TEST_F(SetRunTest, ABugOneThatBecameUnreachableWasTakenForThatOfAKilledRun) {
+  Crash({NewMessage("f")});
+  NextStart();
+  queue::Message message = NewMessage("f");
+  message.set_unreachable_reason("no-destination:ops");
+  DieInTheRunOfALetter({.message = message, .queue = "unreachable"});
+  EXPECT_EQ(Execute().not_executed, 1);
+  EXPECT_THAT(DetailOf("f"), HasSubstr("left to salved: it is in its queue unreachable"));
+  EXPECT_THAT(Live(), ElementsAre("unreachable f"));
 }
 
 TEST_F(SetRunTest, ExecutesEachOnceInTheOrderOfTypes) {
@@ -520,7 +666,20 @@ TEST_F(SetRunTest, WhatKilledTheAgentTwiceIsPoison) {
   Crash({message}, {"f"});
   NextStart();
   Recover();
-  EXPECT_THAT(Live(), ElementsAre("poison f"));
+  EXPECT_THAT(Live(), ElementsAre("poison suspended f"));
+}
+
+TEST_F(SetRunTest, ABugWhatKilledTheAgentTwiceWasDeliveredWhenItsRunWasKilled) {
+  queue::Message message = NewMessage("f");
+  message.set_crash_count(1);
+  Crash({message}, {"f"});
+  NextStart();
+  ASSERT_NO_FATAL_FAILURE(DieAt("queue.set.put", {.recover = true}));
+  EXPECT_THAT(Live(), ElementsAre("remote/ops suspended f")) << "or salved delivers it";
+  EXPECT_EQ(Recover().recovered, 1);
+  EXPECT_THAT(Live(), ElementsAre("poison suspended f"));
+  EXPECT_THAT(DetailOf("f"), HasSubstr("it is in poison"));
+  EXPECT_EQ(events_.events.front().queue().former_queue(), "remote/ops");
 }
 
 TEST_F(SetRunTest, ASetCopiedTwiceIsRecoveredOnce) {
@@ -556,15 +715,7 @@ TEST_P(KilledSetRunTest, TheNextRunGoesOn) {
     std::ofstream(folder_ + "/effects", std::ios::app) << attempt.messages.at(0).mid();
     return DeliveryResult{Kind::kDelivered, "taken"};
   };
-  const pid_t child = fork();
-  if (child == 0) {
-    setenv("SALVE_FAULT", GetParam().point, 1);
-    Execute();
-    _exit(0);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+  ASSERT_NO_FATAL_FAILURE(DieAt(GetParam().point, {.execute = true}));
   Execute();
   EXPECT_THAT(States(), ElementsAre("ACT-EXEC f", "ACT-EXEC g"));
   EXPECT_EQ(EndOf("f"), "done");

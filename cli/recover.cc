@@ -127,6 +127,8 @@ cli::CrashEntry RowOf(const CrashEntry& entry, const CrashDefinitions& definitio
   row.set_owner(readable ? OwnerOf(entry) : kUnreadable);
   row.set_msg_id(entry.id);
   row.set_detail(entry.detail);
+  const bool is_final = entry.state == EntryState::kActExec || entry.state == EntryState::kActError;
+  row.set_suspended((entry.suspended || entry.queue_suspended) && !is_final);
   if (entry.action.has_value()) {
     row.set_host(entry.action->server());
     row.set_dest(entry.action->resource());
@@ -151,7 +153,8 @@ std::vector<Cell> CellsOf(const cli::CrashEntry& row) {
           row.owner().empty() ? "-" : row.owner(),
           row.dest().empty() ? "-" : row.dest(),
           row.msg_id(),
-          row.subject()};
+          // No column of its own: the eight are what other programs read.
+          absl::StrCat(row.suspended() ? "(suspended) " : "", row.subject())};
 }
 
 // Prints those entries of the set of which `wanted` is true; a large set in pieces.

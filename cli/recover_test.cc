@@ -152,6 +152,24 @@ TEST_F(RecoverTest, ListsAsJson) {
   EXPECT_THAT(ended.out, HasSubstr("\"MsgId\":\"web1-a-3\""));
 }
 
+TEST_F(RecoverTest, ABugWhatAPersonHadSuspendedWasListedLikeTheRest) {
+  auto store = MessageStore::Open({.path = set_dir_ + "/queue.db", .server = "web1", .now = now()});
+  ASSERT_TRUE(store.ok()) << store.status();
+  Changes changes;
+  changes.now = now();
+  changes.updates.push_back({.sequence = (*store)->Find("web1-a-3")->sequence, .suspended = true});
+  changes.suspend_queues.emplace_back("remote/boss", true);
+  ASSERT_TRUE((*store)->Apply(changes).ok());
+  ASSERT_TRUE((*store)->Close().ok());
+  const std::string listed = RunHere({"-l"}).out;
+  EXPECT_THAT(listed, HasSubstr("web1-a-1          nginx is down\n"));
+  EXPECT_THAT(listed, HasSubstr("web1-a-2          (suspended) nginx is down\n"));
+  EXPECT_THAT(listed, HasSubstr("web1-a-3          (suspended) RestartService nginx.service\n"));
+  EXPECT_THAT(RunHere({"-o", "jsonl"}).out, HasSubstr("\"Suspended\":true"));
+  Become("web1-a-3", EntryState::kActExec, "resumed since");
+  EXPECT_THAT(RunHere({"-l"}).out, HasSubstr("web1-a-3          RestartService nginx.service\n"));
+}
+
 TEST_F(RecoverTest, TheDefaultIsTheCurrentFolder) {
   const fs::path before = fs::current_path();
   fs::current_path(set_dir_);

@@ -40,14 +40,14 @@ absl::StatusOr<Message> ReadText(const std::string& path) {
   return absl::DataLossError(absl::StrCat(path, ": damaged, it can't be read"));
 }
 
-// What a crash touches: the rest stays in the queue under every mode.
+// What a crash touches, as hold.cc has it: the rest stays in the queue under every mode, and an
+// entry of it would be in two places.
 bool IsOnItsWay(const std::string& queue) {
   switch (QueueKindOf(queue).value_or(QueueKind::kInbox)) {
     case QueueKind::kSubmission:
     case QueueKind::kLocal:
     case QueueKind::kRemote:
     case QueueKind::kRelay:
-    case QueueKind::kUnreachable:
       return true;
     default:
       return false;
@@ -147,6 +147,9 @@ absl::Status CrashSet::OpenQueue() {
   options.path = dir_ + "/queue.db";
   options.read_only = true;
   ASSIGN_OR_RETURN(store_, MessageStore::Open(std::move(options)));
+  for (const QueueRow& queue : store_->Queues()) {
+    if (queue.suspended) suspended_queues_.insert(queue.name);
+  }
   return absl::OkStatus();
 }
 
@@ -171,6 +174,8 @@ absl::StatusOr<CrashEntry> CrashSet::EntryOf(StoredMessage stored) {
   entry.in_flight = stored.delivering;
   entry.message = std::move(stored.message);
   entry.queue = std::move(stored.queue);
+  entry.suspended = stored.suspended;
+  entry.queue_suspended = suspended_queues_.contains(entry.queue);
   RETURN_IF_ERROR(FindState(entry).status());
   return entry;
 }

@@ -99,6 +99,9 @@ struct CrashEntry {
   std::optional<crashset::Action> action;  // Else it is a message:
   queue::Message message;
   std::string queue;
+  // By a person, before the crash: it, or its whole queue.
+  bool suspended = false;
+  bool queue_suspended = false;
 
   // "RA" (an action of the ledger), "AF", "AR", "UP".
   std::string type() const;
@@ -123,8 +126,8 @@ class CrashSet {
   const crashset::InFlight& in_flight() const { return in_flight_; }
 
   // Calls `visit` for each entry, in the order of keys, until it says false. Not for what no crash
-  // touches: messages in inbox, poison and dead stay in the queue. `visit` may call
-  // SetState.
+  // touches: messages in inbox, unreachable, poison and dead stay in the queue. `visit`
+  // may call SetState.
   // Errors: those of reading; kDataLoss: a row is damaged.
   absl::Status ForEach(const std::function<bool(const CrashEntry&)>& visit);
   // The message of that MID. Errors: also kNotFound.
@@ -151,6 +154,7 @@ class CrashSet {
   crashset::Manifest manifest_;
   crashset::InFlight in_flight_;
   std::unique_ptr<MessageStore> store_;       // Opened when it is looked at.
+  std::set<std::string> suspended_queues_;    // Of it.
   std::unique_ptr<SqliteConnection> states_;  // Null: no entry has a state of its own yet.
   std::unique_ptr<SqliteStatement> find_, put_;
 };

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -76,6 +78,15 @@ class CrashSetTest : public testing::Test {
     then.updates.push_back({.sequence = sequences->at(0), .delivering = true});
     then.updates.push_back({.sequence = sequences->at(2), .queue = "poison", .suspended = true});
     ASSERT_TRUE(store->Apply(then).ok());
+  }
+
+  // The last that it did.
+  void Change(const std::function<void(Changes&)>& fill) {
+    Changes changes;
+    changes.now = now_;
+    fill(changes);
+    const auto done = OpenStore()->Apply(changes);
+    ASSERT_TRUE(done.ok()) << done.status();
   }
 
   Attempt NewAttempt(const std::string& id) {
@@ -156,6 +167,37 @@ TEST_F(CrashSetTest, AnUncleanStartKeepsWhatTheCrashMet) {
   EXPECT_THAT(finding.held_attempts, ElementsAre("f00"));
   EXPECT_THAT(Entries(finding.set), ElementsAre("1 ERR-NOREC RA f00", "2 ERR-NOREC AF web1-a-1",
                                                 "3 ACT-NOEXE UP web1-a-2"));
+}
+
+// HOLD leaves it in the queue, where a person finds it: it would be in two places.
+TEST_F(CrashSetTest, ABugOneThatIsUnreachableWasInTheSetToo) {
+  CrashWithQueue();
+  queue::Message message = NewMessage("web1-a-4");
+  message.set_unreachable_reason("no-destination:ops");
+  Change([&](Changes& changes) { changes.puts.push_back({message, "unreachable"}); });
+  const std::string set = Secure(Options()).set;
+  EXPECT_THAT(Entries(set), ElementsAre("1 ERR-NOREC AF web1-a-1", "2 ACT-NOEXE UP web1-a-2"));
+  auto opened = *CrashSet::Open(PathOf(set));
+  ASSERT_TRUE(opened->SetStateOfInFlight(EntryState::kErrRecov, "", now_).ok());
+  ASSERT_TRUE(opened->SetState("web1-a-2", EntryState::kActExec, "", now_).ok());
+  EXPECT_FALSE(*opened->HasOpenEntry()) << "nobody can decide on it here";
+}
+
+TEST_F(CrashSetTest, ABugItDidNotSayWhatAPersonHadSuspended) {
+  CrashWithQueue();
+  Change([&](Changes& changes) {
+    changes.puts.push_back({NewMessage("web1-a-4"), "remote/ops", /*suspended=*/true});
+    changes.suspend_queues.emplace_back("local/nginx.service", true);
+  });
+  auto set = *CrashSet::Open(PathOf(Secure(Options()).set));
+  const auto how = [&](const std::string& mid) {
+    const auto entry = set->FindMessage(mid);
+    EXPECT_TRUE(entry.ok()) << entry.status();
+    return std::pair(entry->suspended, entry->queue_suspended);
+  };
+  EXPECT_EQ(how("web1-a-1"), std::pair(false, false));
+  EXPECT_EQ(how("web1-a-2"), std::pair(false, true));
+  EXPECT_EQ(how("web1-a-4"), std::pair(true, false));
 }
 
 TEST_F(CrashSetTest, MakingItChangesNothingInTheQueue) {

@@ -35,13 +35,15 @@ class RecoverTest(unittest.TestCase):
         return QueueAgent(tells=ESCALATIONS, jobs={"job": job}, queue=self.queue,
                           settings=smtp("ops", free_port()), throttle=throttle)
 
-    def die_in_the_middle(self, agent):
-        """MIDs of the deferred actions, the first of which is under way."""
+    def die_in_the_middle(self, agent, suspended=0):
+        """MIDs of the deferred actions, the first of which is under way, the last are suspended."""
         mids = [agent.defer("job") for _ in range(4)]
         agent.wait_for(lambda: agent.effects("job") == 1, what="the first action")
         agent.tell(*range(ESCALATIONS))
         agent.wait_for(lambda: len(agent.messages("remote/ops")) == ESCALATIONS,
                        what="the escalations")
+        for mid in mids[len(mids) - suspended:]:
+            agent.ctl("queue", "message", "suspend", mid)
         agent.stop(9)
         return mids
 
@@ -166,6 +168,27 @@ class RecoverTest(unittest.TestCase):
             attempts = agent.json("action", "list")["Attempts"]
             self.assertEqual([a["State"] for a in attempts], ["Finished"] * 4)
             self.assertEqual([a["Result"] for a in attempts].count("Crashed"), 1)
+            agent.check(receipts={"ops": sink.receipts()})
+
+    def test_a_bug_what_a_person_had_suspended_was_executed(self):
+        with MailSink() as sink, self.agent("HOLD") as agent:
+            mid = self.die_in_the_middle(agent, suspended=1)[-1]
+            self.start_with(agent, sink)
+            agent.stop()
+            listed = self.recover(agent, "-l").stdout.splitlines()
+            self.assertEqual([mid in line for line in listed if "(suspended)" in line], [True])
+            self.recover_in_flight(agent)
+            refused = self.recover(agent, "-e", expected=1)
+            self.assertIn(f"salvectl queue message resume {mid}", refused.stderr)
+            self.assertEqual(agent.effects("job"), 3)
+            agent.start()
+            agent.wait_ready()
+            sink.wait_for(ESCALATIONS)
+            self.assertEqual(agent.message(mid)["State"], "suspended")
+            self.assertEqual(agent.effects("job"), 3)
+            agent.ctl("queue", "message", "resume", mid)
+            agent.wait_for(lambda: agent.effects("job") == 4, what="the one that was resumed")
+            agent.wait_empty()
             agent.check(receipts={"ops": sink.receipts()})
 
     def test_what_the_throttle_refuses_stays_in_the_set(self):
