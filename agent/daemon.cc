@@ -68,7 +68,7 @@ constexpr int kRefusedConfiguration = 2;
 constexpr int kUnusableState = 3;
 constexpr int kSetNotDone = 1;  // Of a run on a crash set.
 constexpr absl::Duration kSetWarmUp = absl::Seconds(1);
-constexpr absl::Duration kEventsTime = absl::Seconds(2);  // For a disk at a clean end.
+constexpr absl::Duration kEventsTime = absl::Seconds(1);  // For a sync of the events.
 constexpr absl::Duration kSetGroupTime = absl::Seconds(10);
 
 // Few arenas: the agent has many threads that allocate little.

@@ -134,6 +134,7 @@ absl::Status DurableQueue::OpenStore(const AgentDefinition& agent) {
           [this](const std::string& server, absl::AnyInvocable<void(absl::Status)> done) {
             relays_->Probe(server, std::move(done));
           },
+      .events_on_disk = parts_.events_on_disk,
   });
   // HOLD is for what a crash found; after a clean end there is only what tools have left in flight.
   const bool hold = finding.unclean && settings.recovery() == config::Queue::HOLD;
@@ -240,8 +241,7 @@ void DurableQueue::Stop(std::function<void()> done) {
 void DurableQueue::Close() {
   if (dispatcher_ == nullptr) return;
   Drain(*worker_);
-  const bool told = parts_.events_on_disk != nullptr && parts_.events_on_disk();
-  const absl::Status status = Dispatcher::Close(std::move(dispatcher_), told);
+  const absl::Status status = Dispatcher::Close(std::move(dispatcher_));
   worker_.reset();
   if (!status.ok()) {
     LogError(absl::StrCat("queue.db was not closed: ", status.message()));

@@ -45,8 +45,7 @@ class DurableQueue {
     std::string boot_id;
     std::string agent_version;
     std::function<std::unique_ptr<Worker>()> new_worker;  // Of a thread that may wait for the disk.
-    // Blocks, for a bounded time: whether all events are on disk. Null: nobody knows.
-    std::function<bool()> events_on_disk;
+    std::function<bool()> events_on_disk;                 // As Dispatcher::Parts.
   };
 
   explicit DurableQueue(Parts parts);

@@ -133,9 +133,10 @@ class QueueDesk {
   absl::StatusOr<Resumed> Recover(const Recovery& recovery);
   // A page of what a crash under HOLD found leaves the queue (hold.h). Whether there was one.
   absl::StatusOr<bool> ReleaseHeld();
-  // Marks the ends as told that are older than 10 s, tells on what an earlier life may not have
-  // told, and lets the store keep house.
-  absl::Status Keep();
+  // Marks the ends as told that are older than 10 s, when their events are on disk, tells on what
+  // an earlier life may not have told, and lets the store keep house. One that fails does not keep
+  // the others from it.
+  absl::Status Keep(bool events_on_disk);
   // For a clean end: every event that was given out is on disk.
   absl::Status MarkAllTold();
 
@@ -177,8 +178,12 @@ class QueueDesk {
   absl::Status ApplyPuts(std::vector<Changes::Put> puts);
   absl::StatusOr<v1::TransferResponse> Take(queue::Message message, const std::string& sender,
                                             v1::TransferRequest::Purpose purpose);
-  // The MID under which a message of the same origin is here or has ended; "": none.
-  absl::StatusOr<std::string> FindDouble(const queue::Message& message) const;
+  // What is here or has ended of the same origin.
+  struct Known {
+    std::string mid;
+    std::string withdrawn;  // By whom and why; "": it was not.
+  };
+  absl::StatusOr<std::optional<Known>> FindKnown(const queue::Message& message) const;
 
   absl::StatusOr<Picked> PickNow(const Order& order);
   std::vector<StoredMessage> Choose(const Order& order, const std::vector<StoredMessage>& rows,
@@ -213,7 +218,7 @@ class QueueDesk {
   absl::Status ApplyOwing(Changes changes, const std::vector<Step>& steps);
   absl::Status KeepOwed();
   void TellDoubt(const queue::OwedWord& word);
-  absl::Status TakeOutOfSet(const v1::TransferEnd& withdrawn);
+  absl::Status PutToEnd(const v1::TransferEnd& withdrawn);
   std::map<std::string, int64_t> OwedEver() const;
   // Until when its sender's word is waited for; the past: it is not.
   absl::Time HeldUntil(const queue::Message& message) const;
@@ -223,6 +228,7 @@ class QueueDesk {
   absl::Status PoisonKey(const std::string& key);
   absl::Status Hold(const std::string& set);
   absl::Status ApplyHeld(HoldStep step);
+  absl::StatusOr<std::optional<absl::Time>> ExpireBy(absl::Time now);
   absl::Status TellUntold();
   absl::Status MarkTold();
   absl::StatusOr<StoredMessage> Find(const std::string& id) const;
@@ -239,7 +245,8 @@ class QueueDesk {
   int64_t told_upto_ = 0;     // Of the ends of earlier lives: told again so far.
   bool is_telling_ = false;   // There are more of them.
   absl::Time began_ = absl::InfiniteFuture();
-  int64_t buried_ = 0;  // Put into dead by the transaction that is being made.
+  int64_t ended_before_ = 0;  // The last end of earlier lives.
+  int64_t buried_ = 0;        // Put into dead by the transaction that is being made.
   queue::OwedWords owed_;
   bool is_owed_kept_ = true;  // As it is on disk.
   std::map<std::string, int64_t> owed_ever_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "queue/desk.h"
@@ -23,10 +24,16 @@ v1::TransferResponse Answer(v1::TransferResponse::Answer answer, const std::stri
   return response;
 }
 
-const char* ArrivalOf(Final final) {
-  return final == Final::kDone           ? "arrived-done"
-         : final == Final::kReregistered ? "arrived-queued"
-                                         : "arrived-dead";
+// It was taken and given back: nothing of it is or was told here.
+bool IsWithdrawn(const Ended& ended) {
+  return ended.final == Final::kRemoved && absl::StartsWith(ended.reason, kWithdrawnBy);
+}
+
+const char* ArrivalOf(const Ended& ended) {
+  if (IsWithdrawn(ended)) return "not-arrived";
+  return ended.final == Final::kDone           ? "arrived-done"
+         : ended.final == Final::kReregistered ? "arrived-queued"
+                                               : "arrived-dead";
 }
 
 }  // namespace
@@ -137,13 +144,15 @@ std::vector<absl::StatusOr<QueueDesk::Mids>> QueueDesk::Accept(
   return answers;
 }
 
-absl::StatusOr<std::string> QueueDesk::FindDouble(const queue::Message& message) const {
-  const auto here = store_.FindOrigin(message.origin_server(), message.origin_mid());
-  RETURN_IF_ERROR(here.status());
-  if (here->has_value()) return (*here)->message.mid();
-  const auto ended = store_.FindEndedOrigin(message.origin_server(), message.origin_mid());
-  RETURN_IF_ERROR(ended.status());
-  return ended->has_value() ? (*ended)->mid : std::string();
+absl::StatusOr<std::optional<QueueDesk::Known>> QueueDesk::FindKnown(
+    const queue::Message& message) const {
+  ASSIGN_OR_RETURN(const auto here,
+                   store_.FindOrigin(message.origin_server(), message.origin_mid()));
+  if (here.has_value()) return Known{here->message.mid()};
+  ASSIGN_OR_RETURN(const auto ended,
+                   store_.FindEndedOrigin(message.origin_server(), message.origin_mid()));
+  if (!ended.has_value()) return std::optional<Known>();
+  return Known{ended->mid, IsWithdrawn(*ended) ? ended->reason : ""};
 }
 
 absl::StatusOr<v1::TransferResponse> QueueDesk::Transfer(const v1::TransferRequest& request,
@@ -153,8 +162,13 @@ absl::StatusOr<v1::TransferResponse> QueueDesk::Transfer(const v1::TransferReque
     const auto opened = OpenParcel(request.parcel());
     if (!opened.ok()) return Answer(Response::REFUSED, std::string(opened.status().message()));
     // What was taken before is said also when no more is taken.
-    ASSIGN_OR_RETURN(const auto known, FindDouble(*opened));
-    if (!known.empty()) return Answer(Response::DUPLICATE, "it was here before", known);
+    ASSIGN_OR_RETURN(const auto known, FindKnown(*opened));
+    // One that was withdrawn is not "here before": a copy that lives on elsewhere would count as
+    // told. Nor is it taken: this may be the transfer that was withdrawn, late.
+    if (known.has_value() && !known->withdrawn.empty()) {
+      return Answer(Response::ANOTHER, known->withdrawn);
+    }
+    if (known.has_value()) return Answer(Response::DUPLICATE, "it was here before", known->mid);
     if (request.purpose() == v1::TransferRequest::RELAY) {
       if (opened->hops() >= 1) return Answer(Response::REFUSED, "it was handed over once already");
       if (opened->type() == queue::UP) {
@@ -242,7 +256,7 @@ absl::StatusOr<v1::CheckArrivalResponse> QueueDesk::CheckArrival(
     return response;
   }
   const Ended& end = **ended;
-  response.set_arrival(ArrivalOf(end.final));
+  response.set_arrival(ArrivalOf(end));
   response.set_detail(absl::StrCat(end.mid, ": ", FinalName(end.final),
                                    end.reason.empty() ? "" : ": ", end.reason));
   return response;

@@ -18,6 +18,7 @@ constexpr absl::Duration kAttemptKnownWithin = absl::Hours(2);
 constexpr absl::Duration kToldAfter = absl::Seconds(10);  // Events are on disk long before.
 constexpr absl::Duration kLookAgain = absl::Seconds(10);  // For what has expired and stays.
 constexpr int kPoisonAt = 2;
+constexpr char kKilledTwice[] = "its action killed the agent twice";
 constexpr int64_t kLast = std::numeric_limits<int64_t>::max();  // Sequence.
 
 bool IsOnItsWay(QueueKind kind) {
@@ -33,8 +34,16 @@ std::optional<QueuePlace> NextPage(const std::vector<StoredMessage>& rows) {
 }  // namespace
 
 absl::StatusOr<std::optional<absl::Time>> QueueDesk::Expire() {
+  auto next = ExpireBy(Now());
+  if (absl::IsDataLoss(next.status())) {
+    trouble_ = absl::StrCat("what has expired stays: ", next.status().message());
+  }
+  return next;
+}
+
+absl::StatusOr<std::optional<absl::Time>> QueueDesk::ExpireBy(absl::Time now) {
   ASSIGN_OR_RETURN(const std::vector<StoredMessage> rows,
-                   store_.ExpiringBy(Now(), kPage, expired_upto_));
+                   store_.ExpiringBy(now, kPage, expired_upto_));
   const bool is_first = expired_upto_.sequence == 0;
   const bool is_last = rows.size() < kPage;
   Changes changes;
@@ -57,15 +66,15 @@ absl::StatusOr<std::optional<absl::Time>> QueueDesk::Expire() {
   RETURN_IF_ERROR(ApplyAndTell(std::move(changes), std::move(steps)));
   if (!is_last) {
     expired_upto_ = {rows.back().message.expires_ns(), rows.back().sequence};
-    return std::optional(Now());
+    return std::optional(now);
   }
   expired_upto_ = {};
   std::optional<absl::Time> next;
   ASSIGN_OR_RETURN(const std::vector<StoredMessage> first,
-                   store_.ExpiringBy(absl::InfiniteFuture(), 1, {absl::ToUnixNanos(Now()), kLast}));
+                   store_.ExpiringBy(absl::InfiniteFuture(), 1, {absl::ToUnixNanos(now), kLast}));
   if (!first.empty()) next = absl::FromUnixNanos(first.front().message.expires_ns());
   // When many stay, looking at them again and again costs more than it brings: the tick does.
-  if (stays && is_first) next = std::min(next.value_or(absl::InfiniteFuture()), Now() + kLookAgain);
+  if (stays && is_first) next = std::min(next.value_or(absl::InfiniteFuture()), now + kLookAgain);
   return next;
 }
 
@@ -145,8 +154,8 @@ absl::Status QueueDesk::PoisonKey(const std::string& key) {
       Changes changes;
       std::vector<Step> steps;
       for (const StoredMessage& row : rows) {
-        if (ActionKey(row.message.deferred()) == key) {
-          AddPoison(row, "its action killed the agent twice", changes, steps);
+        if (!row.delivering && ActionKey(row.message.deferred()) == key) {
+          AddPoison(row, kKilledTwice, changes, steps);
         }
       }
       place = NextPage(rows);
@@ -170,6 +179,11 @@ absl::Status QueueDesk::SettleCrashed(const Recovery& recovery, bool dirty, Resu
     if (message.type() == queue::UP) {
       if (dirty && recovery.crashes_of && recovery.crashes_of(message.deferred()) >= kPoisonAt) {
         poisoned_keys.insert(ActionKey(message.deferred()));
+        if (row.removing) {
+          AddEnd(row, Final::kRemoved, "removed", changes, steps);
+        } else {
+          AddPoison(row, kKilledTwice, changes, steps);
+        }
         continue;
       }
       const auto known = recovery.attempt_of ? recovery.attempt_of(message.mid()) : std::nullopt;
@@ -224,8 +238,8 @@ absl::Status QueueDesk::SettleCrashed(const Recovery& recovery, bool dirty, Resu
 
 absl::Status QueueDesk::Hold(const std::string& set) {
   ASSIGN_OR_RETURN(HoldStep step, HoldAll(store_, set, Now()));
-  if (step.held == 0) return absl::OkStatus();
   RETURN_IF_ERROR(ApplyHeld(std::move(step)));
+  if (step.held == 0) return absl::OkStatus();
   const std::string where = set.empty() ? "suspended in the queue, as no crash set could be made"
                                         : absl::StrCat("held in the crash set ", set);
   events_.push_back(QueueNews(set.empty() ? 40017 : 40011, v1::Warning,
@@ -252,6 +266,9 @@ absl::Status QueueDesk::ApplyHeld(HoldStep step) {
     steps.push_back(
         {EndEventId(Final::kHeldInSet), std::move(step.leaving[i]), step.changes.ends[i].reason});
   }
+  for (const StoredMessage& row : step.removed) {
+    AddEnd(row, Final::kRemoved, "removed", step.changes, steps);
+  }
   return ApplyAndTell(std::move(step.changes), std::move(steps));
 }
 
@@ -260,7 +277,7 @@ absl::Status QueueDesk::TellUntold() {
   ASSIGN_OR_RETURN(const std::vector<Ended> untold, store_.Untold(kUntoldMax));
   is_telling_ = false;
   for (const Ended& ended : untold) {
-    if (ended.at >= began_) break;  // Of this life: told when it ended.
+    if (ended.number > ended_before_) break;  // Of this life: told when it ended.
     events_.push_back(EndEvent(ended));
     told_upto_ = ended.number;
     is_telling_ = true;
@@ -297,6 +314,7 @@ absl::Status QueueDesk::MarkAllTold() {
 
 absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) {
   began_ = Now();
+  ended_before_ = store_.last_ended();
   RETURN_IF_ERROR(TellUntold());
   const bool dirty = store_.was_dirty();
   Resumed resumed;
@@ -315,10 +333,14 @@ absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) 
   return resumed;
 }
 
-absl::Status QueueDesk::Keep() {
-  RETURN_IF_ERROR(MarkTold());
-  RETURN_IF_ERROR(KeepOwed());
-  return store_.Keep(Now(), kEndsMax);
+absl::Status QueueDesk::Keep(bool events_on_disk) {
+  absl::Status kept = events_on_disk ? MarkTold() : absl::OkStatus();
+  kept.Update(KeepOwed());
+  kept.Update(store_.Keep(Now(), kEndsMax));
+  if (absl::IsDataLoss(kept)) {
+    trouble_ = absl::StrCat("the queue can't be kept in order: ", kept.message());
+  }
+  return kept;
 }
 
 }  // namespace salve

@@ -321,9 +321,10 @@ absl::StatusOr<v1::ImportMessageResponse> QueueDesk::Import(
   auto opened = OpenParcel(request.parcel());
   if (!opened.ok()) return absl::InvalidArgumentError(opened.status().message());
   queue::Message message = *std::move(opened);
-  ASSIGN_OR_RETURN(const std::string known, FindDouble(message));
-  if (!known.empty()) {
-    return absl::AlreadyExistsError(absl::StrCat("message '", known, "' is here or has ended"));
+  ASSIGN_OR_RETURN(const auto known, FindKnown(message));
+  if (known.has_value()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("message '", known->mid, "' is here or has ended"));
   }
   RETURN_IF_ERROR(WhyFull(Live() + 1, store_.bytes()));
   message.clear_dead();

@@ -47,6 +47,8 @@ absl::StatusOr<std::vector<StoredMessage>> QueueDesk::Composition(const Order& o
         HasExpired(row->message, Now())) {
       continue;
     }
+    // An acceptor may have it by now: that one is asked first, and it goes alone.
+    if (!row->message.handed_to().empty()) continue;
     rows.push_back(*std::move(row));
   }
   return rows;

@@ -158,22 +158,27 @@ absl::Time QueueDesk::HeldUntil(const queue::Message& message) const {
   return until <= Now() + kConfirmWithin ? until : absl::InfinitePast();
 }
 
-// What a crash under HOLD took out of the queue is put back, without its text, to be ended: who
-// executes what is in the set asks the queue first. Killed between, it is withdrawn once more.
-absl::Status QueueDesk::TakeOutOfSet(const TransferEnd& withdrawn) {
+// Puts back, without its text, what is to be ended as withdrawn and is not in the queue: what a
+// crash under HOLD took out (who executes what is in the set asks the queue first), and what has
+// not come yet, so that it is known when it comes late. Killed between, it is withdrawn once more.
+absl::Status QueueDesk::PutToEnd(const TransferEnd& withdrawn) {
+  if (withdrawn.origin_server() == rules_->server) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto here,
+                   store_.FindOrigin(withdrawn.origin_server(), withdrawn.origin_mid()));
   ASSIGN_OR_RETURN(const auto ended,
                    store_.FindEndedOrigin(withdrawn.origin_server(), withdrawn.origin_mid()));
-  if (!ended.has_value() || ended->final != Final::kHeldInSet ||
-      ended->origin_server == rules_->server) {
+  if (here.has_value() || (ended.has_value() && ended->final != Final::kHeldInSet)) {
     return absl::OkStatus();
   }
   queue::Message message;
-  message.set_mid(ended->mid);
-  message.set_origin_server(ended->origin_server);
-  message.set_origin_mid(ended->origin_mid);
-  message.set_type(ended->type);
-  message.set_subject(ended->subject);
-  message.set_correlation(ended->correlation);
+  message.set_mid(ended.has_value() ? ended->mid : store_.NewMid(Now()));
+  message.set_origin_server(withdrawn.origin_server());
+  message.set_origin_mid(withdrawn.origin_mid());
+  message.set_type(ended.has_value() ? ended->type : queue::AF);
+  if (ended.has_value()) {
+    message.set_subject(ended->subject);
+    message.set_correlation(ended->correlation);
+  }
   message.set_expires_ns(absl::ToUnixNanos(Now() + rules_->expire));
   message.set_hops(1);
   Changes changes;
@@ -191,7 +196,7 @@ absl::StatusOr<v1::EndTransfersResponse> QueueDesk::EndTransfers(
   std::vector<Step> steps;
   std::set<int64_t> changed;  // A second word on the same one finds it as it was.
   for (const TransferEnd& end : request.ends()) {
-    if (end.word() == TransferEnd::WITHDRAW) RETURN_IF_ERROR(TakeOutOfSet(end));
+    if (end.word() == TransferEnd::WITHDRAW) RETURN_IF_ERROR(PutToEnd(end));
     ASSIGN_OR_RETURN(auto here, store_.FindOrigin(end.origin_server(), end.origin_mid()));
     const bool was_taken = here.has_value() && here->message.hops() > 0 &&
                            MayEnd(here->message.type(), *QueueKindOf(here->queue), Final::kRemoved);
@@ -199,8 +204,8 @@ absl::StatusOr<v1::EndTransfersResponse> QueueDesk::EndTransfers(
       StoredMessage& row = *here;
       if (end.word() == TransferEnd::WITHDRAW && !row.delivering) {
         AddEnd(row, Final::kRemoved,
-               absl::StrCat("withdrawn by ", request.sender(), ", where it has had its end"),
-               changes, steps);
+               absl::StrCat(kWithdrawnBy, request.sender(), ", where it has had its end"), changes,
+               steps);
         response.add_arrivals("withdrawn");
         continue;
       }

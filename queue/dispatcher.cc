@@ -202,11 +202,11 @@ void Dispatcher::Stop(Instant deadline, absl::AnyInvocable<void()> done) {
   });
 }
 
-absl::Status Dispatcher::Close(std::unique_ptr<Dispatcher> dispatcher, bool events_on_disk) {
-  // With a task that has not come back, there are events that were never appended.
-  if (events_on_disk && dispatcher->state_->tasks == 0) {
-    RETURN_IF_ERROR(dispatcher->state_->desk->MarkAllTold());
-  }
+absl::Status Dispatcher::Close(std::unique_ptr<Dispatcher> dispatcher) {
+  State& state = *dispatcher->state_;
+  // With a task that has not come back, there are events that were never appended. What can't be
+  // marked is told again: no reason to leave the file dirty.
+  if (state.tasks == 0 && state.AreEventsOnDisk()) state.desk->MarkAllTold().IgnoreError();
   const std::unique_ptr<MessageStore> store = std::move(dispatcher->state_->parts.store);
   dispatcher.reset();
   return store->Close();

@@ -73,6 +73,9 @@ class Dispatcher {
     // within 5 s. Null: can't be asked.
     std::function<void(const std::string& server, absl::AnyInvocable<void(absl::Status)>)>
         probe_acceptor;
+    // Blocks, for a bounded time: whether all events that were appended are on disk and outlive a
+    // power loss. Called on the worker, and by Close. Null: they are.
+    std::function<bool()> events_on_disk;
   };
 
   explicit Dispatcher(Parts parts);
@@ -126,10 +129,9 @@ class Dispatcher {
   // New deliveries begin no more; what is under way may end until `deadline`, then `done`. The
   // store is closed by Close, off the loop, when the dispatcher is gone.
   void Stop(Instant deadline, absl::AnyInvocable<void()> done);
-  // Requires: stopped; the worker has no task of it. Marks the file clean. `events_on_disk`: all
-  // that were appended; else the next start tells once more how the last messages ended.
-  // Errors: as the store's.
-  static absl::Status Close(std::unique_ptr<Dispatcher> dispatcher, bool events_on_disk = false);
+  // Requires: stopped; the worker has no task of it. Marks the file clean. Events that may not be
+  // on disk are told again by the next start. Errors: as the store's.
+  static absl::Status Close(std::unique_ptr<Dispatcher> dispatcher);
 
  private:
   struct State;

@@ -123,12 +123,17 @@ void Dispatcher::State::EndInbox(std::vector<int64_t> shown) {
   parts.loop.CallAfter(kEventsOnDisk, [self = weak_from_this(), shown = std::move(shown)] {
     const auto state = self.lock();
     if (state == nullptr || state->stopped) return;
-    state->Run([shown](QueueDesk& desk) { return desk.EndInbox(shown); },
-               [state = state.get(), shown](const absl::Status& ended) {
-                 if (!ended.ok()) return state->EndInbox(shown);
-                 state->reading_inbox = false;
-                 state->ReadInbox();
-               });
+    state->Run(
+        [state = state.get(), shown](QueueDesk& desk) {
+          // Its text is in that event alone from then on.
+          if (!state->AreEventsOnDisk()) return absl::UnavailableError("events are not on disk");
+          return desk.EndInbox(shown);
+        },
+        [state = state.get(), shown](const absl::Status& ended) {
+          if (!ended.ok()) return state->EndInbox(shown);
+          state->reading_inbox = false;
+          state->ReadInbox();
+        });
   });
 }
 

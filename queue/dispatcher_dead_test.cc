@@ -73,6 +73,30 @@ TEST_F(DeadTest, IsANewMessageWithWhatTheUserGave) {
   EXPECT_EQ(server_.Where(answer->mid()), "remote/ops done");
 }
 
+TEST_F(DeadTest, ABugOneInUnreachableThatAnAcceptorMayHaveWasSaidToHaveNeverLeft) {
+  server_.acceptors.Set({{"b", "b:7443"}});
+  server_.agent.config.mutable_queue()->set_queue_processing(config::Queue::REMOTELY);
+  server_.relays.Answer("relay/b", DeliveryResult::Kind::kNotReached, "no answer");
+  server_.letters.Answer("remote/ops", DeliveryResult::Kind::kNotReached, "cut");
+  server_.Reload();
+  const std::string mid = server_.Send("ops", "uncertain");
+  loop_.RunFor(absl::Seconds(1));
+  server_.agent.config.mutable_queue()->set_queue_processing(config::Queue::LOCALLY);
+  server_.agent.config.clear_destination();
+  server_.Reload();
+  ASSERT_EQ(server_.Show(mid).queue(), "unreachable");
+  loop_.RunFor(absl::Hours(72));
+  v1::CheckDeadRequest request;
+  request.set_dmid(server_.Show(mid).dmid());
+  std::string asked;
+  server_.on_check = [&](const queue::Message& message, auto done) {
+    asked = message.handed_to();
+    done(absl::UnavailableError("cut"));
+  };
+  EXPECT_EQ(server_.Ask(&Dispatcher::CheckDead, request)->arrival(), "unknown");
+  EXPECT_EQ(asked, "b");
+}
+
 TEST_F(DeadTest, WhatHasArrivedIsRefused) {
   for (const char* arrival : {"arrived-done", "arrived-queued", "arrived-dead"}) {
     Peer(arrival);

@@ -128,7 +128,8 @@ class QueueServer {
         .probe_acceptor =
             [this](const std::string&, absl::AnyInvocable<void(absl::Status)> done) {
               loop.Post([this, done = std::move(done)]() mutable { done(probed); });
-            }});
+            },
+        .events_on_disk = [this] { return events_on_disk; }});
     return dispatcher->Recover(agent.config.queue().recovery(), set);
   }
   void Boot(const std::string& set = "") {
@@ -148,7 +149,7 @@ class QueueServer {
     loop.RunPending();
     if (!stopped) loop.RunFor(within);
     EXPECT_TRUE(stopped);
-    return Dispatcher::Close(std::move(dispatcher), events_on_disk);
+    return Dispatcher::Close(std::move(dispatcher));
   }
 
   absl::Time WallNow() const { return loop.clock().WallNow(); }
@@ -255,8 +256,8 @@ class QueueServer {
   SimulatedLoop& loop;
   const std::string name;
   std::string dir;
-  bool take_over = false;      // The database is of another server.
-  bool events_on_disk = true;  // At a clean end.
+  bool take_over = false;  // The database is of another server.
+  bool events_on_disk = true;
   RandomSource random = std::mt19937_64(std::hash<std::string>()(name));
   AgentDefinition agent;
   InlineWorker worker;

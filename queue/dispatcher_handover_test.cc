@@ -284,6 +284,51 @@ TEST_F(TransferTest, WhatWasReceivedAndNotShownYetIsShownInTheNextLife) {
   EXPECT_TRUE(server_.In("inbox").empty());
 }
 
+TEST_F(TransferTest, ABugWhatWasReceivedWasDoneBeforeItsTextWasSurelyOnDisk) {
+  server_.events_on_disk = false;
+  EXPECT_EQ(Transfer(v1::TransferRequest::FORWARD).answer(), Response::ACCEPTED);
+  loop_.RunFor(absl::Seconds(30));
+  EXPECT_EQ(server_.In("inbox").size(), 1u) << "a power loss would take its event";
+  EXPECT_EQ(server_.events.Of(40009).size(), 1u);
+  server_.events_on_disk = true;
+  loop_.RunFor(absl::Seconds(2));
+  EXPECT_TRUE(server_.In("inbox").empty());
+  EXPECT_EQ(server_.events.Of(40009).size(), 1u);
+}
+
+TEST_F(TransferTest, ABugWhatWasWithdrawnCountedAsToldWhereItLivedOn) {
+  server_.letters.Answer("remote/ops", DeliveryResult::Kind::kNotReached, "cut");
+  EXPECT_EQ(Transfer().answer(), Response::ACCEPTED);
+  v1::EndTransfersRequest request;
+  request.set_sender("a");
+  v1::TransferEnd& end = *request.add_ends();
+  end.set_word(v1::TransferEnd::WITHDRAW);
+  end.set_origin_server("a");
+  end.set_origin_mid("a-1-1");
+  loop_.RunFor(absl::Seconds(1));
+  ASSERT_EQ(server_.Ask(&Dispatcher::EndTransfers, request)->arrivals(0), "withdrawn");
+  // A person had exported it before, and imports it at a third server, which asks here.
+  EXPECT_EQ(Arrival(), "not-arrived");
+  EXPECT_EQ(Transfer().answer(), Response::ANOTHER);
+}
+
+TEST_F(TransferTest, ABugATransferThatCameAfterItsWithdrawalWasTaken) {
+  v1::EndTransfersRequest request;
+  request.set_sender("a");
+  v1::TransferEnd& end = *request.add_ends();
+  end.set_word(v1::TransferEnd::WITHDRAW);
+  end.set_origin_server("a");
+  end.set_origin_mid("a-1-1");
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(server_.Ask(&Dispatcher::EndTransfers, request).ok());
+    EXPECT_EQ(Arrival(), "not-arrived");
+  }
+  EXPECT_EQ(server_.events.Of(40007).size(), 1u);
+  EXPECT_EQ(Transfer().answer(), Response::ANOTHER);
+  loop_.RunFor(absl::Minutes(5));
+  EXPECT_TRUE(server_.letters.attempts.empty());
+}
+
 // Two real queues and one mail server: a hands to b, and what goes wrong may not tell a mail twice.
 class PairTest : public ::testing::Test {
  protected:
@@ -584,6 +629,38 @@ TEST_F(PairTest, OneThatAnAcceptorMayHaveIsInNoDigest) {
     EXPECT_TRUE(subject == "x" || !absl::StrContains(subject, "x")) << subject;
   }
   EXPECT_EQ(Mails(), 3);
+}
+
+TEST_F(PairTest, ABugADigestTriedAgainHadOneThatAnAcceptorMayHave) {
+  a_.agent.config.mutable_escalation()->set_digest_after(1);
+  a_.Reload();
+  a_.acceptors.Set({});
+  a_.Send("ops", "w");
+  RunFor(absl::Seconds(1));
+  a_.letters.Answer("remote/ops", Kind::kNotReached, "cut");
+  for (const char* subject : {"x", "y", "z"}) a_.Send("ops", subject);
+  const auto has_digest = [this] {
+    const auto subjects = a_.letters.Subjects("remote/ops");
+    return std::any_of(subjects.begin(), subjects.end(), [](const std::string& subject) {
+      return absl::StrContains(subject, "x+y");
+    });
+  };
+  for (int minute = 0; minute < 60 && !has_digest(); ++minute) RunFor(absl::Minutes(1));
+  ASSERT_TRUE(has_digest());
+  // An acceptor comes, takes the first of them, and dies before its answer.
+  DieAtTheNextOne();
+  a_.acceptors.Set({{"b", "b:7443"}});
+  for (int minute = 0; minute < 10 && on_taken_; ++minute) RunFor(absl::Minutes(1));
+  ASSERT_FALSE(on_taken_);
+  Return();
+  a_.acceptors.Set({});  // Nothing more is handed over; what was may be asked for.
+  RunFor(absl::Minutes(2));
+  ASSERT_EQ(MailsOf(b_), 1) << "its minute is over";
+  a_.letters.Answer("remote/ops", Kind::kDelivered);
+  RunFor(absl::Minutes(30));
+  EXPECT_EQ(a_.In("").size(), 0u);
+  EXPECT_EQ(Mails(), 4);
+  EXPECT_EQ(a_.events.Of(40022).size(), 0u);
 }
 
 TEST_F(PairTest, AnOlderAcceptorIsToldOnce) {

@@ -18,6 +18,20 @@ class RecoverTest : public DispatcherTest {
     }
     server_.actions.Answer("local/nginx", Kind::kDelivered, "", absl::Hours(1));
   }
+  // Of the one with the subject "damaged-row".
+  void StopAndDamageRow() {
+    ASSERT_TRUE(server_.StopAndClose().ok());
+    const std::string file = server_.dir + "/queue.db";
+    std::string bytes;
+    {
+      std::ifstream in(file, std::ios::binary);
+      bytes.assign(std::istreambuf_iterator<char>(in), {});
+    }
+    const size_t at = bytes.find("damaged-row");
+    ASSERT_NE(at, std::string::npos);
+    bytes[at] = 'D';
+    std::ofstream(file, std::ios::binary) << bytes;
+  }
   void CrashAndBoot(const std::string& set = "") {
     server_.Crash();
     server_.Boot(set);
@@ -214,21 +228,23 @@ TEST_F(RecoverTest, ABugNobodyWasToldThatWhatIsHeldCanNotLeave) {
   server_.Send("ops", "damaged-row");
   server_.Crash();
   ASSERT_TRUE(server_.Open("set-1").ok());
-  ASSERT_TRUE(server_.StopAndClose().ok());
-  const std::string file = server_.dir + "/queue.db";
-  std::string bytes;
-  {
-    std::ifstream in(file, std::ios::binary);
-    bytes.assign(std::istreambuf_iterator<char>(in), {});
-  }
-  const size_t at = bytes.find("damaged-row");
-  ASSERT_NE(at, std::string::npos);
-  bytes[at] = 'D';
-  std::ofstream(file, std::ios::binary) << bytes;
+  StopAndDamageRow();
   server_.Boot();
   EXPECT_NE(server_.dispatcher->trouble().find("has held"), std::string::npos)
       << server_.dispatcher->trouble();
   EXPECT_EQ(server_.events.Of(40017).size(), 1u);
+}
+
+TEST_F(RecoverTest, ABugNobodyWasToldThatNothingCanExpire) {
+  ASSERT_TRUE(server_.Control(v1::ControlQueueRequest::SUSPEND, "remote/ops").ok());
+  Submission brief = QueueServer::LetterTo("ops", "damaged-row");
+  brief.expire = absl::Seconds(30);
+  ASSERT_TRUE(server_.Accept(brief).ok());
+  StopAndDamageRow();
+  server_.Boot();
+  loop_.RunFor(absl::Minutes(2));
+  EXPECT_NE(server_.dispatcher->trouble().find("what has expired stays"), std::string::npos)
+      << server_.dispatcher->trouble();
 }
 
 TEST_F(RecoverTest, ABugTheEndOfAnActionThatCrashedSaidInProgress) {
@@ -289,6 +305,46 @@ TEST_F(RecoverTest, AfterACleanEndAnEndIsToldAgainOnlyIfItsEventMayNotBeOnDisk) 
   server_.Boot();
   EXPECT_EQ(server_.EndsOf(first), std::vector<int>{40002});
   EXPECT_EQ(server_.EndsOf(second), (std::vector<int>{40002, 40002}));
+}
+
+TEST_F(RecoverTest, ABugAnEndWasMarkedAsToldWhileItsEventWasNotOnDisk) {
+  server_.events_on_disk = false;
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Minutes(5));
+  CrashAndBoot();
+  EXPECT_EQ(server_.EndsOf(mid), (std::vector<int>{40002, 40002}));
+}
+
+TEST_F(RecoverTest, ABugAnEndWasNeverToldAgainWhenTheClockWasSetBack) {
+  const std::string mid = server_.Send("ops", "a");
+  loop_.RunFor(absl::Seconds(21));
+  ASSERT_EQ(server_.EndsOf(mid).size(), 1u);
+  server_.Crash();
+  loop_.simulated_clock().StepWall(-absl::Minutes(2));
+  server_.Boot();
+  EXPECT_EQ(server_.EndsOf(mid), (std::vector<int>{40002, 40002}));
+}
+
+TEST_F(RecoverTest, ABugHoldForgotThatAPersonHadRemovedWhatWasInFlight) {
+  server_.agent.config.mutable_queue()->set_recovery(config::Queue::HOLD);
+  for (const char* set : {"set-1", ""}) {
+    const std::string mid = server_.Send("ops", "a");
+    ASSERT_EQ(server_.Where(mid), "remote/ops delivering");
+    ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::REMOVE, mid).ok());
+    CrashAndBoot(set);
+    loop_.RunFor(absl::Minutes(2));
+    EXPECT_EQ(server_.Where(mid), "remote/ops removed") << set;
+    EXPECT_EQ(server_.EndsOf(mid), std::vector<int>{40007}) << set;
+  }
+  EXPECT_EQ(server_.events.Of(40011).size() + server_.events.Of(40017).size(), 0u);
+}
+
+TEST_F(RecoverTest, ABugPoisonForgotThatAPersonHadRemovedTheActionInFlight) {
+  const std::string bad = server_.Defer("nginx", "Restart");
+  ASSERT_TRUE(server_.Control(v1::ControlMessageRequest::REMOVE, bad).ok());
+  server_.crashes = 2;
+  CrashAndBoot();
+  EXPECT_EQ(server_.EndsOf(bad), std::vector<int>{40007});
 }
 
 TEST_F(RecoverTest, OneThatWasReRegisteredIsToldAgainWithItsNewMid) {

@@ -259,7 +259,9 @@ void Dispatcher::State::CheckDead(const std::string& dmid,
         v1::CheckDeadResponse response;
         const std::string& former = row->message.dead().former_queue();
         const auto kind = QueueKindOf(former);
-        if (kind != QueueKind::kRemote && kind != QueueKind::kRelay) {
+        const std::string& acceptor = row->message.handed_to();
+        const bool went_out = kind == QueueKind::kRemote || kind == QueueKind::kRelay;
+        if (!went_out && acceptor.empty()) {
           response.set_arrival("not-arrived");
           response.set_detail(absl::StrCat("it was in ", former, " and never left this server"));
           return done(std::move(response));
@@ -269,7 +271,8 @@ void Dispatcher::State::CheckDead(const std::string& dmid,
           response.set_detail("there is nobody to ask");
           return done(std::move(response));
         }
-        parts.check_arrival(former, row->message, [done](Parts::Arrival arrival) {
+        const std::string asked = went_out ? former : absl::StrCat("relay/", acceptor);
+        parts.check_arrival(asked, row->message, [done](Parts::Arrival arrival) {
           v1::CheckDeadResponse answer;
           answer.set_arrival(arrival.ok() ? arrival->arrival() : "unknown");
           answer.set_detail(arrival.ok() ? arrival->detail()

@@ -89,6 +89,9 @@ struct Dispatcher::State : std::enable_shared_from_this<Dispatcher::State> {
   bool MayDeliver() const;
   std::string WhyNotAccepting() const;
 
+  // Blocks; on the worker.
+  bool AreEventsOnDisk() const { return parts.events_on_disk == nullptr || parts.events_on_disk(); }
+
   // ---- Accept (dispatcher_accept.cc)
   void Accept(Submission submission, Accepted done);
   void AcceptNext();

@@ -72,7 +72,7 @@ void Dispatcher::State::ReleaseHeld() {
 void Dispatcher::State::Tick() {
   tick = parts.loop.CallAfter(kTickEvery, [this] {
     Tick();
-    Run([](QueueDesk& desk) { return desk.Keep(); }, [](absl::Status) {});
+    Run([this](QueueDesk& desk) { return desk.Keep(AreEventsOnDisk()); }, [](absl::Status) {});
     Expire();
     ReadInbox();
     ReleaseHeld();

@@ -45,9 +45,14 @@ absl::StatusOr<HoldStep> HoldAll(const MessageStore& store, const std::string& s
   ASSIGN_OR_RETURN(std::vector<StoredMessage> in_flight, store.Delivering());
   for (StoredMessage& row : in_flight) {
     if (!IsOnItsWay(row.queue)) continue;
+    if (row.removing) {
+      step.removed.push_back(std::move(row));
+      continue;
+    }
     const std::string former = row.queue;
     Leave(std::move(row), {name, former}, step);
   }
+  step.held = -static_cast<int64_t>(step.removed.size());
   for (const QueueRow& queue : store.Queues()) {
     if (!IsOnItsWay(queue.name) || queue.messages == 0) continue;
     step.held += queue.messages;

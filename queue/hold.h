@@ -20,6 +20,8 @@ struct HoldStep {
   Changes changes;
   std::vector<StoredMessage> leaving;  // Those that end or come back with it; a page at most.
   int64_t held = 0;                    // Of HoldAll: how many in all.
+  // Of HoldAll: in flight, and a person had removed them meanwhile. The caller ends them.
+  std::vector<StoredMessage> removed;
 };
 
 // Everything that is on its way, in one step; what was in flight has left with it. `set`: the name

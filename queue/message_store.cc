@@ -129,6 +129,7 @@ class SqliteMessageStore final : public MessageStore {
 
   bool was_dirty() const override { return was_dirty_; }
   const std::string& signature() const override { return tables_.meta.signature; }
+  int64_t last_ended() const override { return tables_.meta.last_ended; }
   int64_t commits() const override { return tables_.meta.commits; }
   int64_t bytes() const override;
   DiskRoom disk_room() const override;

@@ -199,6 +199,7 @@ class MessageStore {
 
   virtual bool was_dirty() const = 0;                // When it was opened.
   virtual const std::string& signature() const = 0;  // 32 hex digits, given when it was made.
+  virtual int64_t last_ended() const = 0;            // The number of the newest end.
   virtual int64_t commits() const = 0;
   virtual int64_t bytes() const = 0;  // Of the file and its WAL.
   // Of the file's disk: what is free for this user, and all of it. Zeros when that can't be read.

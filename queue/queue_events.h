@@ -20,6 +20,8 @@ v1::Event QueueNews(int event_id, v1::Level level, const std::string& message,
 // The event of an end: of what may be untold, when no more is known of the message.
 v1::Event EndEvent(const Ended& ended);
 int EndEventId(Final final);
+// Begins the reason of the end of one that was taken from another server and given back.
+inline constexpr char kWithdrawnBy[] = "withdrawn by ";
 // The reason of the end of one that lives on as `mid`.
 std::string ReregisteredAs(absl::string_view mid);
 
