@@ -223,7 +223,9 @@ absl::StatusOr<ExitStatus> Repair(Verb& verb, const DatabaseOptions& options) {
     out << report->commits_missing() << " steps are missing: what they were is not known\n";
   }
   for (const std::string& note : report->notes()) out << Printable(note) << "\n";
-  out << "the damaged file is kept as " << Printable(report->kept_as()) << "\n";
+  if (!report->kept_as().empty()) {
+    out << "the damaged file is kept as " << Printable(report->kept_as()) << "\n";
+  }
   Table table = verb.output.NewTable({"LOST", "SEQUENCE"});
   for (const queue::LostMessage& lost : report->lost()) {
     table.AddRow({lost.mid().empty() ? "?" : lost.mid(), absl::StrCat(lost.sequence())});

@@ -1,18 +1,28 @@
 #include "queue/adopt.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "base/fault.h"
 #include "base/host.h"
 #include "base/status_macros.h"
 #include "base/unfinished_files.h"
+#include "base/unique_fd.h"
 #include "queue/adoption.h"
 #include "queue/database.h"
 #include "queue/manifest.h"
@@ -23,8 +33,6 @@
 
 namespace salve {
 namespace {
-
-constexpr size_t kNamedMax = 20;  // Messages that an error names.
 
 // What `queue db prepare` brings about and a stopped agent has left behind.
 absl::Status CheckPreparation(const DatabaseSource& target) {
@@ -70,6 +78,12 @@ absl::Status CheckIdentity(const DatabaseSource& pack, const AdoptOptions& optio
   return absl::OutOfRangeError(absl::StrJoin(other, "\n"));
 }
 
+// The first of so many.
+std::string Named(const std::vector<std::string>& mids, int64_t count) {
+  return absl::StrCat(absl::StrJoin(mids, ", "),
+                      count > static_cast<int64_t>(mids.size()) ? ", …" : "");
+}
+
 absl::Status CheckExpiry(const DatabaseSource& pack, const AdoptOptions& options) {
   if (options.extend > kAtOnce) return absl::OkStatus();
   std::vector<std::string> mids;
@@ -82,8 +96,7 @@ absl::Status CheckExpiry(const DatabaseSource& pack, const AdoptOptions& options
   }));
   if (count == 0) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      count, " messages would expire at once (--extend gives them time): ",
-      absl::StrJoin(mids, ", "), count > static_cast<int64_t>(kNamedMax) ? ", …" : ""));
+      count, " messages would expire at once (--extend gives them time): ", Named(mids, count)));
 }
 
 absl::Status CheckPack(const std::string& folder) {
@@ -105,11 +118,15 @@ absl::Status CheckNotUnderWay(const std::string& file, const std::string& keep_a
       " is there: an earlier adoption waits for its first start; start salved and stop it"));
 }
 
-// "SIGNATURE SERVER TIME" of the last adoption.
-bool WasAdopted(const std::optional<DatabaseSource>& target, const std::string& signature) {
+// Whether this very content was adopted last: its crash sets and its older and later copies have
+// the signature too, but other commits. What an earlier version wrote has none and matches nothing:
+// what is known here is dropped one by one, and none of a copy's messages is lost.
+bool WasAdopted(const std::optional<DatabaseSource>& target, const queue::DatabaseInfo& pack) {
   if (!target.has_value()) return false;
   const auto found = target->tables.settings.find(kAdoptedSetting);
-  return found != target->tables.settings.end() && absl::StartsWith(found->second, signature + " ");
+  return found != target->tables.settings.end() &&
+         absl::StartsWith(found->second, pack.signature() + " ") &&
+         absl::EndsWith(found->second, absl::StrCat(" ", pack.commits()));
 }
 
 absl::Status CheckTarget(const DatabaseSource& target, const AdoptOptions& options) {
@@ -125,14 +142,74 @@ std::string AdoptedFile(const AdoptOptions& options) {
   return absl::StrCat(options.folder, "/", kAdoptedFile);
 }
 
+absl::Status CheckAdopter(const AdoptOptions& options, const std::string& by) {
+  if (absl::StartsWith(by, options.agent.server + " ")) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      options.folder, " was adopted: by ", absl::StripAsciiWhitespace(by),
+      "; a second one would send all of it again. --allow-adopted, if that one does not"));
+}
+
 absl::Status CheckNotAdopted(const AdoptOptions& options) {
   const absl::StatusOr<std::string> by = ReadFile(AdoptedFile(options));
   if (absl::IsNotFound(by.status()) || options.allow_adopted) return absl::OkStatus();
   RETURN_IF_ERROR(by.status());
-  if (absl::StartsWith(*by, options.agent.server + " ")) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      options.folder, " was adopted: by ", absl::StripAsciiWhitespace(*by),
-      "; a second one would send all of it again. --allow-adopted, if that one does not"));
+  return CheckAdopter(options, *by);
+}
+
+absl::Status WriteSynced(UniqueFd file, absl::string_view content, const std::string& path) {
+  const ssize_t written = write(file.get(), content.data(), content.size());
+  if (written < 0) return ErrnoStatus(errno, path);
+  if (static_cast<size_t>(written) != content.size()) return ErrnoStatus(ENOSPC, path);
+  if (fchmod(file.get(), 0640) != 0 || fsync(file.get()) != 0) return ErrnoStatus(errno, path);
+  return close(file.release()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, path);
+}
+
+// Into its place if that is free; the errno, or 0. A disk without hard links (FAT) has a rename
+// that replaces nothing.
+int PlaceExclusively(const std::string& neighbour, const std::string& path) {
+  if (link(neighbour.c_str(), path.c_str()) == 0) return 0;
+  if (errno != EPERM && errno != EOPNOTSUPP) return errno;
+  const int renamed =
+      renameat2(AT_FDCWD, neighbour.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+  return renamed == 0 ? 0 : errno;
+}
+
+// Whether it was made: false when one is there, whoever wrote it. As WriteFileAtomically, which
+// would replace what another server has made since it was looked for.
+absl::StatusOr<bool> MakeExclusively(const std::string& path, absl::string_view content) {
+  std::string neighbour = path + ".new-XXXXXX";
+  UniqueFd file(mkostemp(neighbour.data(), O_CLOEXEC));
+  if (!file.is_open()) return ErrnoStatus(errno, path);
+  const absl::Status written = WriteSynced(std::move(file), content, path);
+  const int error = written.ok() ? PlaceExclusively(neighbour, path) : 0;
+  unlink(neighbour.c_str());
+  RETURN_IF_ERROR(written);
+  // ENOENT: the one that is there has removed this neighbour as unfinished.
+  if (error == EEXIST || error == ENOENT) return false;
+  if (error != 0) return ErrnoStatus(error, path);
+  return true;
+}
+
+absl::Status MakeMark(const AdoptOptions& options, const std::string& mark) {
+  const std::string file = AdoptedFile(options);
+  if (options.allow_adopted) return WriteFileAtomically(file, mark, 0640);
+  ASSIGN_OR_RETURN(const bool is_made, MakeExclusively(file, mark));
+  if (!is_made) {
+    ASSIGN_OR_RETURN(const std::string by, ReadFile(file));
+    RETURN_IF_ERROR(CheckAdopter(options, by));
+  }
+  return SyncFolder(options.folder);  // Also of one that was killed before it did this.
+}
+
+// For event 40019.
+std::string Announcement(const queue::DatabaseInfo& pack, const queue::AdoptReport& report,
+                         const std::vector<std::string>& known) {
+  std::string text =
+      absl::StrCat("the queue of ", pack.server(), " (", pack.signature(),
+                   ") was adopted: ", report.messages(), " messages, ", report.host_bound(),
+                   " of them host-bound; ", report.known_already(), " were known already");
+  if (!known.empty()) absl::StrAppend(&text, ": ", Named(known, report.known_already()));
+  return text;
 }
 
 absl::Status Build(const AdoptOptions& options, const DatabaseSource& pack,
@@ -142,20 +219,30 @@ absl::Status Build(const AdoptOptions& options, const DatabaseSource& pack,
       const std::unique_ptr<StoreBuilder> builder,
       StoreBuilder::Create(places.beside, {options.agent.server, options.agent.group, kRole},
                            options.now));
-  RETURN_IF_ERROR(MergeQueues(options, pack, target ? &*target : nullptr, *builder, report));
-  builder->SetSetting(kAdoptedSetting, absl::StrCat(pack.info.signature(), " ", pack.info.server(),
-                                                    " ", TimeText(options.now)));
-  builder->SetSetting(
-      kAnnounceSetting,
-      absl::StrCat("the queue of ", pack.info.server(), " (", pack.info.signature(),
-                   ") was adopted: ", report.messages(), " messages, ", report.host_bound(),
-                   " of them host-bound; ", report.known_already(), " were known already"));
+  ASSIGN_OR_RETURN(const std::vector<std::string> known,
+                   MergeQueues(options, pack, target ? &*target : nullptr, *builder, report));
+  builder->SetSetting(kAdoptedSetting,
+                      absl::StrCat(pack.info.signature(), " ", pack.info.server(), " ",
+                                   TimeText(options.now), " ", pack.info.commits()));
+  builder->SetSetting(kAnnounceSetting, Announcement(pack.info, report, known));
   report.set_signature(builder->signature());
   if (target.has_value()) report.set_kept_as(places.keep_as);
   return Replace(*builder, places);
 }
 
 }  // namespace
+
+absl::Status MarkAdopted(const AdoptOptions& options) {
+  const absl::Status marked =
+      MakeMark(options, absl::StrCat(options.agent.server, " ", TimeText(options.now), "\n"));
+  // Not before: it may be what another server is just making, which now finds this one.
+  if (marked.ok()) RemoveUnfinished(AdoptedFile(options));
+  if (marked.ok() || options.allow_adopted) return absl::OkStatus();
+  if (absl::IsFailedPrecondition(marked)) return marked;  // Another server was quicker.
+  return absl::Status(marked.code(), absl::StrCat(marked.message(),
+                                                  "; on a disk that can only be read nothing "
+                                                  "keeps a second server off: --allow-adopted"));
+}
 
 absl::StatusOr<queue::AdoptReport> Adopt(const AdoptOptions& options) {
   const std::string file = StateDatabase(options.state_dir);
@@ -176,7 +263,7 @@ absl::StatusOr<queue::AdoptReport> Adopt(const AdoptOptions& options) {
   queue::AdoptReport report;
   report.set_from(pack.info.server());
   report.set_former_signature(pack.info.signature());
-  if (WasAdopted(target, pack.info.signature())) {
+  if (WasAdopted(target, pack.info)) {
     report.set_signature(target->info.signature());
     report.set_was_adopted(true);
     return report;
@@ -189,15 +276,7 @@ absl::StatusOr<queue::AdoptReport> Adopt(const AdoptOptions& options) {
   RETURN_IF_ERROR(
       CheckRoom(options.state_dir, 2 * pack.info.bytes() + (target ? target->info.bytes() : 0)));
   // Before it is taken over: killed in between, only this server can go on.
-  RemoveUnfinished(AdoptedFile(options));
-  const absl::Status marked = WriteFileAtomically(
-      AdoptedFile(options), absl::StrCat(options.agent.server, " ", TimeText(options.now), "\n"),
-      0640);
-  if (!marked.ok() && !options.allow_adopted) {
-    return absl::Status(marked.code(), absl::StrCat(marked.message(),
-                                                    "; on a disk that can only be read nothing "
-                                                    "keeps a second server off: --allow-adopted"));
-  }
+  RETURN_IF_ERROR(MarkAdopted(options));
   FaultPoint("queue.db.adopt.begun");
   const absl::Status adopted = Build(options, pack, target, places, report);
   if (!adopted.ok()) return GiveUp(places, adopted);

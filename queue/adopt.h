@@ -21,7 +21,7 @@ namespace salve {
 
 inline constexpr char kRole[] = "salved";
 // Texts in settings of the store: for event 40019 of the next start; that new work is stopped; and
-// what was adopted last, "SIGNATURE SERVER TIME".
+// what was adopted last, "SIGNATURE SERVER TIME COMMITS" (of an earlier version: without the last).
 inline constexpr char kAnnounceSetting[] = "announce";
 inline constexpr char kPreparingSetting[] = "preparing";
 inline constexpr char kAdoptedSetting[] = "adopted_from";
@@ -44,6 +44,11 @@ struct AdoptOptions {
 //   server has adopted it;
 //   kDataLoss: damaged, one line a fault; kNotFound, kPermissionDenied, kUnavailable.
 absl::StatusOr<queue::AdoptReport> Adopt(const AdoptOptions& options);
+
+// The step of Adopt that keeps other servers off: makes the file `adopted` unless there is one.
+// Errors: kFailedPrecondition: another server has made it meanwhile; kPermissionDenied,
+//   kResourceExhausted, kUnavailable: it can't be made, and allow_adopted is not set.
+absl::Status MarkAdopted(const AdoptOptions& options);
 
 // After the first clean end of an agent with the new database: removes the old one.
 absl::Status FinishAdopt(const std::string& state_dir);

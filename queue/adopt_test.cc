@@ -7,15 +7,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "queue/database_fixture.h"
+#include "queue/defrag.h"
 #include "queue/hold.h"
 #include "queue/manifest.h"
 #include "queue/pack.h"
+#include "queue/queue_events.h"
 #include "queue/reset.h"
 
 namespace salve {
@@ -41,14 +44,43 @@ class AdoptTest : public AdopterTest {
     changes.settings.emplace_back(kPreparingSetting, "ada");
     Apply(store, std::move(changes));
   }
-  absl::StatusOr<queue::AdoptReport> DoAdopt() {
-    AdoptOptions options{.state_dir = other_state(), .folder = pack(), .agent = agent_};
+  AdoptOptions OptionsFor(const std::string& folder) const {
+    AdoptOptions options{.state_dir = other_state(), .folder = folder, .agent = agent_};
     options.now = now_;
     options.allow_other_role = allow_other_role_;
     options.allow_other_group = allow_other_group_;
     options.allow_adopted = allow_adopted_;
     options.extend = extend_;
-    return Adopt(options);
+    return options;
+  }
+  absl::StatusOr<queue::AdoptReport> DoAdopt() { return Adopt(OptionsFor(pack())); }
+  // web1 as it stands, closed: a crash set of it, or an older image of its disk.
+  std::string CopyOfState() {
+    std::filesystem::copy(state(), root_ + "/copy");
+    return root_ + "/copy";
+  }
+  // web2 adopts, and is made ready for another adoption.
+  void AdoptAndPrepare(const std::string& folder) {
+    const auto report = Adopt(OptionsFor(folder));
+    ASSERT_TRUE(report.ok()) << report.status();
+    auto here = OpenHere();
+    Prepare(*here);
+    Close(std::move(here));
+    ASSERT_TRUE(FinishAdopt(other_state()).ok());
+  }
+  // It leaves, for a crash set, as in a start under HOLD.
+  void HoldForSet(MessageStore& store) {
+    const auto hold = HoldAll(store, "set-1", now_);
+    ASSERT_TRUE(hold.ok()) << hold.status();
+    Apply(store, hold->changes);
+    const auto release = ReleaseHeld(store, now_);
+    ASSERT_TRUE(release.ok()) << release.status();
+    Apply(store, release->changes);
+  }
+  void EndAs(MessageStore& store, int64_t sequence, Final final, const std::string& reason) {
+    Changes changes;
+    changes.ends.push_back({sequence, final, reason, now_ + absl::Hours(48)});
+    Apply(store, std::move(changes));
   }
   void ExpectRefused(absl::StatusCode code, const std::string& text) {
     const auto before = Snapshot(other_state());
@@ -405,6 +437,177 @@ TEST_F(AdoptTest, TheSamePackIsAdoptedOnce) {
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_TRUE(again->was_adopted());
   EXPECT_TRUE(Snapshot(other_state()) == before);
+}
+
+// A crash set of a server is a copy of its queue.db: of the same signature.
+TEST_F(AdoptTest, ABugACrashSetOfAServerWhosePackWasAdoptedWasTakenForAdopted) {
+  auto store = Open(state());
+  const auto letter = NewMessage(*store, queue::AF, "web1");
+  Put(*store, letter, "remote/ops");
+  Close(std::move(store));
+  const std::string set = CopyOfState();
+  store = Open(state());
+  HoldForSet(*store);
+  PackOf(std::move(store));
+  AdoptAndPrepare(pack());
+
+  const auto report = Adopt(OptionsFor(set));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_FALSE(report->was_adopted());
+  EXPECT_EQ(report->messages(), 1);
+  ExpectWhole(other_state(), 1);
+  auto here = OpenHere();
+  EXPECT_EQ(Find(*here, letter.mid()).queue, "remote/ops");
+  EXPECT_FALSE((*here->FindEnded(letter.mid())).has_value());
+}
+
+TEST_F(AdoptTest, ABugTheDiskOfAServerOfWhichAnOlderImageWasAdoptedWasTakenForAdopted) {
+  auto store = Open(state());
+  const auto in_both = NewMessage(*store, queue::AF, "web1");
+  Put(*store, in_both, "remote/ops");
+  Close(std::move(store));
+  const std::string image = CopyOfState();
+  store = Open(state());
+  const auto later = NewMessage(*store, queue::AF, "web1");
+  Put(*store, later, "remote/ops");
+  PackOf(std::move(store));
+  ASSERT_TRUE(Adopt(OptionsFor(image)).ok());
+  auto here = OpenHere();
+  End(*here, Find(*here, in_both.mid()).sequence);
+  Prepare(*here);
+  Close(std::move(here));
+
+  const auto report = DoAdopt();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_FALSE(report->was_adopted());
+  EXPECT_EQ(report->messages(), 1);
+  EXPECT_EQ(report->known_already(), 1);
+  EXPECT_EQ(Find(*OpenHere(), later.mid()).queue, "remote/ops");
+}
+
+// What `recover` and `defrag` do to a copy makes no other one of it.
+TEST_F(AdoptTest, ACopyThatWasRecoveredAndDefragmentedIsAdoptedOnce) {
+  PutLetters(*Open(state()), 2);
+  ASSERT_TRUE(Pack({state(), pack(), now_}).ok());
+  ASSERT_TRUE(RecoverFolder({.folder = pack(), .state_dir = state(), .now = now_}).ok());
+  ASSERT_TRUE(DoAdopt().ok());
+  std::filesystem::remove_all(pack());
+  ASSERT_TRUE(Pack({state(), pack(), now_}).ok());
+  ASSERT_TRUE(RecoverFolder({.folder = pack(), .state_dir = state(), .now = now_}).ok());
+  ASSERT_TRUE(Defragment(pack()).ok());
+  const auto again = DoAdopt();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->was_adopted());
+}
+
+TEST_F(AdoptTest, WhatAnEarlierVersionSaysOfAnAdoptionLosesNothing) {
+  auto store = Open(state());
+  const auto told = NewMessage(*store, queue::AF, "web1");
+  Put(*store, told, "remote/ops");
+  PutLetters(*store, 1);
+  const std::string signature = store->signature();
+  PackOf(std::move(store));
+  auto here = OpenHere();
+  End(*here, Put(*here, told, "remote/ops"));
+  Changes changes;
+  changes.settings.emplace_back(kAdoptedSetting, signature + " web1 2026-11-21T10:00:00+00:00");
+  Apply(*here, std::move(changes));
+  Prepare(*here);
+  Close(std::move(here));
+  const auto report = DoAdopt();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_FALSE(report->was_adopted());
+  EXPECT_EQ(report->messages(), 1);
+  EXPECT_EQ(report->known_already(), 1);
+}
+
+// It went back to web1 and to web3 from there, and was told of nowhere yet.
+TEST_F(AdoptTest, ABugAMessageThatWasWithdrawnHereWasNotTakenFromAPack) {
+  auto store = Open(state());
+  const auto letter = NewMessage(*store, queue::AF, "web1");
+  const auto told = NewMessage(*store, queue::AF, "web1");
+  const auto unwanted = NewMessage(*store, queue::AF, "web1");
+  Put(*store, letter, "remote/ops");
+  Put(*store, unwanted, "remote/ops");
+  End(*store, Put(*store, told, "remote/ops"));
+  PackOf(std::move(store));
+  auto here = OpenHere();
+  const std::string withdrawn = absl::StrCat(kWithdrawnBy, "web1, where it has had its end");
+  EndAs(*here, Put(*here, letter, "remote/ops"), Final::kRemoved, withdrawn);
+  EndAs(*here, Put(*here, told, "remote/ops"), Final::kRemoved, withdrawn);
+  EndAs(*here, Put(*here, unwanted, "remote/ops"), Final::kRemoved, "removed by ada");
+  Prepare(*here);
+  Close(std::move(here));
+
+  const auto report = DoAdopt();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->messages(), 1);
+  ExpectWhole(other_state(), 1);
+  here = OpenHere();
+  EXPECT_EQ(Find(*here, letter.mid()).queue, "remote/ops");
+  EXPECT_FALSE((*here->FindEnded(letter.mid())).has_value());
+  EXPECT_EQ((*here->FindEnded(told.mid()))->final, Final::kDone);
+  EXPECT_EQ((*here->FindEnded(unwanted.mid()))->final, Final::kRemoved);
+  EndAs(*here, Find(*here, letter.mid()).sequence, Final::kDone, "delivered");
+}
+
+TEST_F(AdoptTest, NamesTheFirstOfThoseThatWereKnownAlready) {
+  auto store = Open(state());
+  auto here = OpenHere();
+  std::vector<std::string> mids;
+  for (int i = 0; i < 21; ++i) {
+    const auto letter = NewMessage(*store, queue::AF, "web1");
+    Put(*store, letter, "remote/ops");
+    End(*here, Put(*here, letter, "remote/ops"));
+    mids.push_back(letter.mid());
+  }
+  PackOf(std::move(store));
+  Prepare(*here);
+  Close(std::move(here));
+  const auto report = DoAdopt();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->known_already(), 21);
+  const std::string news = OpenHere()->Setting(kAnnounceSetting);
+  EXPECT_THAT(news, HasSubstr("21 were known already: " + mids[0]));
+  EXPECT_THAT(news, HasSubstr(mids[19] + ", …"));
+  EXPECT_THAT(news, Not(HasSubstr(mids[20])));
+}
+
+TEST_F(AdoptTest, ABugTwoServersThatAdoptedAtTheSameTimeBothDid) {
+  auto store = Open(state());
+  PutLetters(*store, 1);
+  PackOf(std::move(store));
+  std::ofstream(pack() + "/adopted") << "web3 2026-11-21T10:00:00+00:00\n";  // Since the check.
+  const absl::Status late = MarkAdopted(OptionsFor(pack()));
+  EXPECT_EQ(late.code(), absl::StatusCode::kFailedPrecondition) << late;
+  EXPECT_THAT(late.message(), HasSubstr("was adopted: by web3 "));
+  EXPECT_THAT(Snapshot(pack())["adopted"], HasSubstr("web3 "));
+  std::ofstream(pack() + "/adopted") << "web2 2026-11-21T10:00:00+00:00\n";
+  EXPECT_TRUE(MarkAdopted(OptionsFor(pack())).ok());
+  allow_adopted_ = true;
+  agent_.server = "web4";
+  EXPECT_TRUE(MarkAdopted(OptionsFor(pack())).ok());
+  EXPECT_THAT(Snapshot(pack())["adopted"], HasSubstr("web4 "));
+}
+
+TEST_F(AdoptTest, OfManyServersThatMarkAPackOneWins) {
+  std::filesystem::create_directories(pack());
+  std::vector<pid_t> servers;
+  for (int i = 0; i < 8; ++i) {
+    servers.push_back(fork());
+    if (servers.back() != 0) continue;
+    agent_.server = absl::StrCat("server", i);
+    _exit(static_cast<int>(MarkAdopted(OptionsFor(pack())).code()));
+  }
+  std::map<int, int> exits;
+  for (const pid_t server : servers) {
+    int status = 0;
+    waitpid(server, &status, 0);
+    ++exits[WEXITSTATUS(status)];
+  }
+  const int refused = static_cast<int>(absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(exits, ElementsAre(Pair(0, 1), Pair(refused, 7)));
+  EXPECT_EQ(Snapshot(pack()).size(), 1u);
 }
 
 TEST_F(AdoptTest, TheOldOneStaysUntilItIsFinished) {

@@ -4,20 +4,40 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "queue/queue_events.h"
 #include "queue/routing.h"
 #include "queue/transition.h"
 
 namespace salve {
 namespace {
 
-// A message that ended so may well be somewhere else, and come back from there.
-bool MayComeBack(Final final, const std::string& queue) {
-  return final == Final::kReregistered || final == Final::kHeldInSet ||
-         (final == Final::kDone && QueueKindOf(queue) == QueueKind::kRelay);
+// A message that ended so may well be somewhere else, and come back from there. One that was
+// withdrawn was never told of here: it was the other server's again.
+bool MayComeBack(const Ended& ended) {
+  switch (ended.final) {
+    case Final::kReregistered:
+    case Final::kHeldInSet:
+      return true;
+    case Final::kDone:
+      return QueueKindOf(ended.queue) == QueueKind::kRelay;
+    case Final::kRemoved:
+      return IsWithdrawn(ended);
+    default:
+      return false;
+  }
+}
+
+Ended EndIn(const SqliteStatement& row) {
+  Ended ended;
+  ended.final = static_cast<Final>(row.Integer(0));
+  ended.queue = std::string(row.Bytes(1));
+  ended.reason = std::string(row.Bytes(2));
+  return ended;
 }
 
 // What a database knows of a message, by where it came from or by its MID.
@@ -37,9 +57,9 @@ class Memory {
                                 "origin_server=?3 LIMIT 1"));
     ASSIGN_OR_RETURN(
         SqliteStatement ended,
-        db.Prepare("SELECT final, queue FROM ended WHERE mid=?1 UNION ALL "
-                   "SELECT final, queue FROM ended WHERE mid=?2 AND origin_mid IS NULL "
-                   "UNION ALL SELECT final, queue FROM ended WHERE origin_mid=?2 AND "
+        db.Prepare("SELECT final, queue, reason FROM ended WHERE mid=?1 UNION ALL "
+                   "SELECT final, queue, reason FROM ended WHERE mid=?2 AND origin_mid IS NULL "
+                   "UNION ALL SELECT final, queue, reason FROM ended WHERE origin_mid=?2 AND "
                    "origin_server=?3"));
     return Memory(std::move(live), std::move(ended));
   }
@@ -58,9 +78,7 @@ class Memory {
       ASSIGN_OR_RETURN(const bool found, ended_.Step());
       if (!found) return known;
       known.has_ended = true;
-      if (!MayComeBack(static_cast<Final>(ended_.Integer(0)), std::string(ended_.Bytes(1)))) {
-        known.has_ended_for_good = true;
-      }
+      if (!MayComeBack(EndIn(ended_))) known.has_ended_for_good = true;
     }
   }
 
@@ -96,6 +114,8 @@ class Adoption {
     }));
     return SuspendQueues();
   }
+
+  const std::vector<std::string>& known() const { return known_; }
 
   void Fill(queue::AdoptReport& report) const {
     report.set_messages(taken_);
@@ -144,7 +164,7 @@ class Adoption {
     return ForEachEnded(*target_->db, [&](EndedRow row) -> absl::Status {
       const Ended& ended = row.ended;
       if ((ended.number <= target_->tables.meta.told) != told) return absl::OkStatus();
-      if (MayComeBack(ended.final, ended.queue)) {
+      if (MayComeBack(ended)) {
         ASSIGN_OR_RETURN(const Known known,
                          there_->Find(ended.mid, ended.origin_server, ended.origin_mid));
         if (known.is_live || known.has_ended_for_good) return absl::OkStatus();
@@ -159,7 +179,7 @@ class Adoption {
       if ((ended.number <= pack_.tables.meta.told) != told) return absl::OkStatus();
       ASSIGN_OR_RETURN(const Known known,
                        FindHere(ended.mid, ended.origin_server, ended.origin_mid));
-      const bool is_more = !known.has_ended_for_good && !MayComeBack(ended.final, ended.queue);
+      const bool is_more = !known.has_ended_for_good && !MayComeBack(ended);
       if (known.is_live || (known.has_ended && !is_more)) return absl::OkStatus();
       ++ends_taken_;
       return builder_.AddEnded(std::move(row), told);
@@ -172,6 +192,7 @@ class Adoption {
                               stored.message.origin_mid()));
     if (known.is_live || known.has_ended_for_good) {
       ++known_already_;
+      if (known_.size() < kNamedMax) known_.push_back(stored.message.mid());
       return absl::OkStatus();
     }
     ++taken_;
@@ -238,6 +259,7 @@ class Adoption {
   std::optional<Memory> here_;
   int64_t taken_ = 0;
   int64_t known_already_ = 0;
+  std::vector<std::string> known_;  // The first of them.
   int64_t ends_taken_ = 0;
   int64_t host_bound_ = 0;
 };
@@ -254,13 +276,15 @@ bool ExpiresAtOnce(const StoredMessage& stored, absl::Time now) {
   return IsWaiting(stored) && stored.message.expires_ns() <= absl::ToUnixNanos(now + kAtOnce);
 }
 
-absl::Status MergeQueues(const AdoptOptions& options, const DatabaseSource& pack,
-                         const DatabaseSource* target, StoreBuilder& builder,
-                         queue::AdoptReport& report) {
+absl::StatusOr<std::vector<std::string>> MergeQueues(const AdoptOptions& options,
+                                                     const DatabaseSource& pack,
+                                                     const DatabaseSource* target,
+                                                     StoreBuilder& builder,
+                                                     queue::AdoptReport& report) {
   ASSIGN_OR_RETURN(Adoption adoption, Adoption::Of(options, pack, target, builder));
   RETURN_IF_ERROR(adoption.Run());
   adoption.Fill(report);
-  return absl::OkStatus();
+  return adoption.known();
 }
 
 }  // namespace salve

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "queue/desk.h"
@@ -22,11 +21,6 @@ v1::TransferResponse Answer(v1::TransferResponse::Answer answer, const std::stri
   response.set_reason(reason);
   response.set_mid(mid);
   return response;
-}
-
-// It was taken and given back: nothing of it is or was told here.
-bool IsWithdrawn(const Ended& ended) {
-  return ended.final == Final::kRemoved && absl::StartsWith(ended.reason, kWithdrawnBy);
 }
 
 const char* ArrivalOf(const Ended& ended) {

@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "base/host.h"
 #include "base/status_macros.h"
 #include "base/unfinished_files.h"
@@ -100,7 +101,8 @@ absl::Status SetManifestFiles(const std::string& folder, queue::Manifest& manife
   for (const char* suffix : {"", "-wal", ".mark"}) {
     const std::string name = absl::StrCat(kQueueDatabase, suffix);
     absl::StatusOr<FileFacts> facts = HashFile(absl::StrCat(folder, "/", name));
-    if (absl::IsNotFound(facts.status())) continue;
+    const bool may_lack = absl::string_view(suffix) == "-wal";
+    if (may_lack && absl::IsNotFound(facts.status())) continue;
     if (!facts.ok()) return facts.status();
     queue::Manifest::File& file = *manifest.add_file();
     file.set_name(name);
@@ -117,6 +119,15 @@ absl::Status BeginChange(const std::string& folder, const std::string& tool) {
   if (!faults.empty()) return absl::DataLossError(absl::StrJoin(faults, "\n"));
   manifest->set_under_change_by(tool);
   return WriteManifest(folder, *std::move(manifest));
+}
+
+absl::Status BeginRepair(const std::string& folder) {
+  absl::StatusOr<std::optional<queue::Manifest>> manifest = ReadManifest(folder);
+  if (absl::IsDataLoss(manifest.status())) return absl::OkStatus();
+  if (!manifest.ok()) return manifest.status();
+  if (!manifest->has_value()) return absl::OkStatus();
+  (*manifest)->set_under_change_by(kRepairing);
+  return WriteManifest(folder, **std::move(manifest));
 }
 
 }  // namespace salve

@@ -90,9 +90,33 @@ absl::StatusOr<queue::DatabaseInfo> LookLocked(const std::string& folder_or_file
   return info;
 }
 
-// The folder is there, empty or with what an earlier call left unfinished.
-absl::Status MakeEmptyFolder(const std::string& folder) {
-  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return ErrnoStatus(errno, folder);
+bool IsSameFolder(const std::string& a, const std::string& b) {
+  std::error_code error;
+  return fs::equivalent(a, b, error) && !error;
+}
+
+// Also of "pack/" and "pack".
+std::string ParentOf(std::string folder) {
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  return FolderOf(folder);
+}
+
+// The folder is there, and stays there after a loss of power.
+absl::Status MakeFolder(const PackOptions& options) {
+  const bool is_new = mkdir(options.folder.c_str(), 0700) == 0;
+  if (!is_new && errno != EEXIST) return ErrnoStatus(errno, options.folder);
+  // Its lock would say that another tool is at work, and that is this one.
+  if (IsSameFolder(options.folder, options.state_dir)) {
+    return absl::FailedPreconditionError(options.folder + " is not empty");
+  }
+  const absl::Status synced = SyncFolder(ParentOf(options.folder));
+  // One that was there may be an earlier call's, or a mount point whose parent can't be synced.
+  return is_new ? synced : absl::OkStatus();
+}
+
+// Removes what an earlier call left unfinished. Requires: the folder is locked, or that call may be
+// under way still.
+absl::Status EmptyFolder(const std::string& folder) {
   std::error_code error;
   const bool is_empty = fs::is_empty(folder, error);
   if (error) return ErrnoStatus(error.value(), folder);
@@ -155,11 +179,6 @@ absl::Status CheckCopy(const std::string& folder, const queue::DatabaseInfo& sou
   return absl::DataLossError(
       absl::StrCat(folder, ": the copy has ", copy.messages(), " messages and ", copy.commits(),
                    " commits, the database ", source.messages(), " and ", source.commits()));
-}
-
-bool IsSameFolder(const std::string& a, const std::string& b) {
-  std::error_code error;
-  return fs::equivalent(a, b, error) && !error;
 }
 
 absl::StatusOr<queue::DatabaseInfo> Replay(const std::string& folder,
@@ -238,9 +257,10 @@ absl::StatusOr<queue::Manifest> Pack(const PackOptions& options) {
   const std::string file = absl::StrCat(options.state_dir, "/", kQueueDatabase);
   ASSIGN_OR_RETURN(const queue::DatabaseInfo info, LookAtDatabase(file, true));
   RETURN_IF_ERROR(WholeOr(info));
-  RETURN_IF_ERROR(MakeEmptyFolder(options.folder));
+  RETURN_IF_ERROR(MakeFolder(options));
   ASSIGN_OR_RETURN(const FolderLock lock,
                    FolderLock::Take(options.folder, FolderLock::For::kChange));
+  RETURN_IF_ERROR(EmptyFolder(options.folder));
   RETURN_IF_ERROR(CheckRoom(options.folder, info.bytes() + info.log_bytes() + (1 << 20)));
   queue::Manifest manifest;
   Describe(info, manifest);

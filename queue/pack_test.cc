@@ -3,18 +3,23 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+#include <cerrno>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "queue/database_fixture.h"
+#include "queue/failing_disk.h"
 #include "queue/manifest.h"
 
 namespace salve {
 namespace {
 
+using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 class PackTest : public DatabaseTest {
  protected:
@@ -126,6 +131,64 @@ TEST_F(PackTest, AnUnfinishedOneIsNamedAsSuch) {
   ASSERT_TRUE(DiesAt("queue.db.pack.copied:3", [&] { DoPack().IgnoreError(); }));
   EXPECT_THAT(ReadDatabaseInfo(pack()).status().message(), HasSubstr("unfinished"));
   EXPECT_EQ(DoRecover().status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(PackTest, ABugRemovedTheFilesOfAPackThatIsUnderWay) {
+  MakeDirty(state(), 3);
+  ASSERT_TRUE(DiesAt("queue.db.pack.copied:2", [&] { DoPack().IgnoreError(); }));
+  std::ofstream(pack() + "/" + kManifestFile + ".new-abc123") << "half";
+  const auto before = Snapshot(pack());
+  {
+    const auto lock = FolderLock::Take(pack(), FolderLock::For::kChange);
+    ASSERT_TRUE(lock.ok()) << lock.status();
+    EXPECT_THAT(DoPack().status().message(), HasSubstr("another salvectl works"));
+    EXPECT_TRUE(Snapshot(pack()) == before);
+  }
+  EXPECT_TRUE(DoPack().ok());
+}
+
+TEST_F(PackTest, ABugGaveAManifestToAPackWithoutItsDatabaseOrItsMark) {
+  MakeClean(state(), 1);
+  queue::Manifest manifest;
+  std::filesystem::remove(FileIn(state()) + "-wal");
+  EXPECT_TRUE(SetManifestFiles(state(), manifest).ok());
+  const auto files = Snapshot(state());
+  for (const char* suffix : {"", ".mark"}) {
+    Restore(state(), files);
+    std::filesystem::remove(FileIn(state()) + suffix);
+    const absl::Status status = SetManifestFiles(state(), manifest);
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(status.message(), HasSubstr(absl::StrCat("queue.db", suffix)));
+  }
+}
+
+TEST_F(PackTest, TheAgentsOwnFolderIsNotEmpty) {
+  MakeClean(state(), 1);
+  const auto before = Snapshot(state());
+  std::filesystem::create_directory_symlink(state(), pack());
+  EXPECT_THAT(DoPack().status().message(), HasSubstr("is not empty"));
+  EXPECT_TRUE(Snapshot(state()) == before);
+}
+
+TEST_F(PackTest, ABugLeftTheNewFolderUnsyncedInItsParent) {
+  MakeClean(state(), 1);
+  const std::filesystem::path here = std::filesystem::current_path();
+  std::filesystem::current_path(root_);
+  const std::pair<std::string, std::string> kFolderAndParent[] = {
+      {pack(), root_}, {pack() + "//", root_}, {"pack", "."}, {"pack/", "."}, {"./pack", "."}};
+  FailingDisk disk;
+  for (const auto& [folder, parent] : kFolderAndParent) {
+    SCOPED_TRACE(folder);
+    std::vector<std::string> errors;
+    do {
+      std::filesystem::remove_all(pack());
+      disk.FailAfter(static_cast<int64_t>(errors.size()), EIO, 1);
+      errors.emplace_back(Pack({state(), folder, now_}).status().message());
+      disk.Heal();
+    } while (disk.has_failed());
+    EXPECT_THAT(errors, Contains(StartsWith(parent + ": ")));
+  }
+  std::filesystem::current_path(here);
 }
 
 TEST_F(PackTest, VerifyNamesEveryFaultAndChangesNothing) {

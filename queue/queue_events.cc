@@ -1,5 +1,6 @@
 #include "queue/queue_events.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "channels/event_text.h"
@@ -109,6 +110,10 @@ v1::Event EndEvent(const Ended& ended) {
     event.mutable_queue()->set_new_mid(std::string(reason));
   }
   return event;
+}
+
+bool IsWithdrawn(const Ended& ended) {
+  return ended.final == Final::kRemoved && absl::StartsWith(ended.reason, kWithdrawnBy);
 }
 
 std::string ReregisteredAs(absl::string_view mid) { return absl::StrCat(kReregisteredAs, mid); }

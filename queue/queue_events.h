@@ -22,6 +22,8 @@ v1::Event EndEvent(const Ended& ended);
 int EndEventId(Final final);
 // Begins the reason of the end of one that was taken from another server and given back.
 inline constexpr char kWithdrawnBy[] = "withdrawn by ";
+// It was taken and given back: nothing of it is or was told here.
+bool IsWithdrawn(const Ended& ended);
 // The reason of the end of one that lives on as `mid`.
 std::string ReregisteredAs(absl::string_view mid);
 

@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -21,6 +23,7 @@
 #include "channels/sqlite.h"
 #include "queue/adopt.h"
 #include "queue/database.h"
+#include "queue/manifest.h"
 #include "queue/pack.h"
 #include "queue/replacement.h"
 #include "queue/store_builder.h"
@@ -286,6 +289,70 @@ absl::Status GiveUp(const std::string& file, const std::string& fresh, const std
   return why;
 }
 
+// A manifest tells of the database of that name alone.
+bool IsOfPack(const std::string& file) {
+  return fs::path(file).filename().string() == kQueueDatabase &&
+         FileExists(absl::StrCat(FolderOf(file), "/", kManifestFile));
+}
+
+// What a pack's manifest has against a database that is whole; empty: nothing.
+absl::StatusOr<std::string> ManifestComplaint(const std::string& folder) {
+  const absl::StatusOr<std::optional<queue::Manifest>> manifest = ReadManifest(folder);
+  if (absl::IsDataLoss(manifest.status())) return std::string(manifest.status().message());
+  if (!manifest.ok()) return manifest.status();
+  if (!manifest->has_value()) return "";
+  if ((*manifest)->under_change_by() == kRepairing) return "an earlier repair was not ended";
+  ASSIGN_OR_RETURN(const std::vector<std::string> faults, ManifestFaults(folder, **manifest));
+  return absl::StrJoin(faults, "; ");
+}
+
+// What the latest repair has kept; empty: there was none.
+std::string LastKept(const std::string& file) {
+  const std::string prefix = fs::path(file).filename().string() + ".damaged-";
+  std::string last;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(FolderOf(file), error)) {
+    const std::string name = entry.path().filename().string();
+    if (absl::StartsWith(name, prefix) && absl::EndsWith(name, "Z")) last = std::max(last, name);
+  }
+  return last.empty() ? "" : absl::StrCat(FolderOf(file), "/", last);
+}
+
+// What an earlier repair had to say, and no one may have read.
+std::string AnnouncementIn(const std::string& file) {
+  const absl::StatusOr<std::unique_ptr<SqliteConnection>> db = ExamineStore(file);
+  StoreTables tables;
+  if (!db.ok() || !LoadTables(**db, tables).ok()) return "";
+  const auto found = tables.settings.find(kAnnounceSetting);
+  return found == tables.settings.end() ? "" : found->second;
+}
+
+// Of a database that is whole there is only its manifest to mend: an earlier call was killed after
+// its swap, or could not write it, and without this no tool would take that pack again.
+absl::StatusOr<queue::RepairReport> RepairManifest(const std::string& file,
+                                                   const queue::DatabaseInfo& info) {
+  const std::string folder = FolderOf(file);
+  std::string complaint;
+  if (IsOfPack(file)) {
+    ASSIGN_OR_RETURN(complaint, ManifestComplaint(folder));
+  }
+  if (complaint.empty()) {
+    return absl::FailedPreconditionError(file + " is whole: there is nothing to repair");
+  }
+  queue::RepairReport report;
+  report.set_file(file);
+  report.set_kept_as(LastKept(file));
+  report.set_messages(info.messages());
+  report.set_ended(info.ended());
+  report.add_notes(
+      absl::StrCat(file, " is whole; the manifest of its pack was made anew: ", complaint));
+  if (std::string said = AnnouncementIn(file); !said.empty()) report.add_notes(std::move(said));
+  // The earlier call's rename may not be on the disk yet.
+  RETURN_IF_ERROR(SyncFolder(folder));
+  RETURN_IF_ERROR(RefreshManifest(folder));
+  return report;
+}
+
 }  // namespace
 
 absl::StatusOr<queue::RepairReport> RepairDatabase(const RepairOptions& options) {
@@ -296,9 +363,7 @@ absl::StatusOr<queue::RepairReport> RepairDatabase(const RepairOptions& options)
   RETURN_IF_ERROR(Undo(file));
   RETURN_IF_ERROR(RemoveDatabase(fresh));
   ASSIGN_OR_RETURN(const queue::DatabaseInfo info, LookAtDatabase(file, /*at_every_row=*/true));
-  if (info.problems_size() == 0) {
-    return absl::FailedPreconditionError(file + " is whole: there is nothing to repair");
-  }
+  if (info.problems_size() == 0) return RepairManifest(file, info);
   RETURN_IF_ERROR(CheckRoom(folder, info.bytes() + info.log_bytes() + (8 << 20)));
   FaultPoint("queue.db.repair.begun");
 
@@ -310,9 +375,11 @@ absl::StatusOr<queue::RepairReport> RepairDatabase(const RepairOptions& options)
     report.set_commits_missing(info.mark_commits() - info.commits());
   }
   absl::Status status = Build(options, file, fresh, report);
+  const bool is_of_pack = IsOfPack(file);
+  if (status.ok() && is_of_pack) status = BeginRepair(folder);
   if (status.ok()) status = Swap(file, fresh, report.kept_as());
   if (!status.ok()) return GiveUp(file, fresh, report.kept_as(), status);
-  RETURN_IF_ERROR(RefreshManifest(folder));
+  if (is_of_pack) RETURN_IF_ERROR(RefreshManifest(folder));
   return report;
 }
 

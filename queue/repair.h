@@ -21,8 +21,10 @@ struct RepairOptions {
   absl::Time now;
 };
 // The damaged file, its log and its mark are kept beside the new one as FILE.damaged-TIME. The new
-// one has a new signature and is Clean. Errors: kFailedPrecondition: the agent runs, there is no
-//   room, or the database is whole: recover does no harm; kNotFound, kPermissionDenied,
+// one has a new signature and is Clean. Killed, it can be run again: of a pack whose database is
+// whole by then it makes the manifest anew, also one that is damaged or tells of other files, and
+// says so in the notes; `kept_as` may be empty then. Errors: kFailedPrecondition: the agent runs,
+//   there is no room, or all is whole: recover does no harm; kNotFound, kPermissionDenied,
 //   kUnavailable; kOutOfRange: of a newer version.
 absl::StatusOr<queue::RepairReport> RepairDatabase(const RepairOptions& options);
 

@@ -1,5 +1,6 @@
 #include "queue/repair.h"
 
+#include <cerrno>
 #include <random>
 #include <set>
 #include <string>
@@ -9,6 +10,9 @@
 #include "gmock/gmock.h"
 #include "queue/adopt.h"
 #include "queue/database_fixture.h"
+#include "queue/defrag.h"
+#include "queue/failing_disk.h"
+#include "queue/manifest.h"
 #include "queue/pack.h"
 
 namespace salve {
@@ -40,6 +44,27 @@ class RepairTest : public DatabaseTest {
   }
   absl::StatusOr<queue::RepairReport> DoRepair() {
     return RepairDatabase({.file = FileIn(state()), .server = "web1", .group = "web", .now = now_});
+  }
+  // Of twelve messages, with one row damaged.
+  void MakeDamagedPack() {
+    auto store = Open(state());
+    PutLetters(*store, 12);
+    Close(std::move(store));
+    ASSERT_TRUE(Pack({state(), pack(), now_}).ok());
+    const std::string content = Snapshot(pack()).at("queue.db");
+    Flip(FileIn(pack()), static_cast<int64_t>(content.rfind("subject")) + 3);
+    ASSERT_EQ(VerifyDatabase(pack())->state(), "Damaged");
+  }
+  absl::StatusOr<queue::RepairReport> DoRepairPack() {
+    return RepairDatabase({.file = FileIn(pack()), .server = "web1", .group = "web", .now = now_});
+  }
+  void ExpectPackIsTakenAgain() {
+    const auto info = VerifyDatabase(pack());
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ(info->state(), "Clean") << info->DebugString();
+    EXPECT_TRUE((*ReadManifest(pack()))->under_change_by().empty());
+    EXPECT_EQ((*ReadManifest(pack()))->signature(), info->signature());
+    EXPECT_TRUE(Defragment(pack()).ok());
   }
   // What was read and what is named as lost is all that there was.
   void ExpectAllAccountedFor(const queue::RepairReport& report) {
@@ -165,6 +190,104 @@ TEST_F(RepairTest, KilledAnywhereItRunsAgainAndLosesNoMore) {
   ASSERT_TRUE(DiesAt("queue.db.swap.renamed", [&] { DoRepair().IgnoreError(); }));
   EXPECT_EQ(VerifyDatabase(state())->state(), "Clean");
   EXPECT_EQ(VerifyDatabase(state())->messages(), 300);
+}
+
+TEST_F(RepairTest, ABugLeftAPackRefusedForeverThatWasKilledAfterItsRename) {
+  MakeDamagedPack();
+  ASSERT_TRUE(DiesAt("queue.db.swap.renamed", [&] { DoRepairPack().IgnoreError(); }));
+  EXPECT_EQ((*ReadManifest(pack()))->under_change_by(), kRepairing);
+  const auto report = DoRepairPack();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->kept_as(), FileIn(pack()) + ".damaged-20261121T100000Z");
+  EXPECT_EQ(report->messages(), 11);
+  ASSERT_EQ(report->notes_size(), 2);
+  EXPECT_THAT(report->notes(0), HasSubstr("an earlier repair was not ended"));
+  EXPECT_THAT(report->notes(1), HasSubstr("11 messages were read, 1 lost: web1-"));
+  ExpectPackIsTakenAgain();
+  EXPECT_EQ(DoRepairPack().status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(RepairTest, ABugLeftAPackRefusedForeverThatWasKilledAnywhere) {
+  MakeDamagedPack();
+  const auto files = Snapshot(pack());
+  for (const char* point : {"queue.db.repair.begun", "queue.db.repair.built", "queue.db.swap.kept",
+                            "queue.db.swap.marked", "queue.db.swap.renamed", "file.opened",
+                            "file.synced", "file.renamed", "file.opened:2", "file.synced:2"}) {
+    SCOPED_TRACE(point);
+    Restore(pack(), files);
+    ASSERT_TRUE(DiesAt(point, [&] { DoRepairPack().IgnoreError(); }));
+    now_ += absl::Seconds(5);
+    const auto report = DoRepairPack();
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->messages(), 11);
+    ExpectPackIsTakenAgain();
+  }
+}
+
+TEST_F(RepairTest, ABugLeftAPackRefusedForeverWhoseManifestMetAFailingDisk) {
+  MakeDamagedPack();
+  const auto files = Snapshot(pack());
+  FailingDisk disk;
+  for (const int error : {ENOSPC, EIO}) {
+    for (int64_t step = 0;; ++step) {
+      SCOPED_TRACE(absl::StrCat(error, " at ", step));
+      Restore(pack(), files);
+      disk.FailAfter(step, error, 1);
+      const auto report = DoRepairPack();
+      disk.Heal();
+      if (!report.ok()) {
+        const auto again = DoRepairPack();
+        // An error of the very last sync comes after all was done.
+        EXPECT_TRUE(again.ok() || absl::IsFailedPrecondition(again.status())) << again.status();
+      }
+      ExpectPackIsTakenAgain();
+      if (HasFailure() || !disk.has_failed()) break;
+    }
+  }
+}
+
+TEST_F(RepairTest, ABugLeftAWholePackRefusedForeverWhoseManifestIsDamagedOrOfOtherFiles) {
+  auto store = Open(state());
+  PutLetters(*store, 12);
+  Close(std::move(store));
+  ASSERT_TRUE(Pack({state(), pack(), now_}).ok());
+  const auto files = Snapshot(pack());
+  Flip(pack() + "/" + kManifestFile, 40);
+  auto report = DoRepairPack();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->notes(0), HasSubstr("the manifest of its pack was made anew"));
+  ExpectPackIsTakenAgain();
+
+  Restore(pack(), files);
+  Close(Open(pack()));  // Closed anew: another mark.
+  ASSERT_EQ(VerifyDatabase(pack())->state(), "Damaged");
+  report = DoRepairPack();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(report->notes(0), HasSubstr("its SHA-256 is not the manifest's"));
+  EXPECT_EQ(report->messages(), 12);
+  ExpectPackIsTakenAgain();
+}
+
+TEST_F(RepairTest, LeavesTheManifestWhenAskedOfAnotherFileInAPack) {
+  MakeDamagedPack();
+  ASSERT_TRUE(DoRepairPack().ok());
+  Flip(FileIn(pack()) + ".mark", 40);
+  const auto before = Snapshot(pack());
+  const auto files = Snapshot(state());
+  std::ofstream(pack() + "/other.db") << files.at("queue.db");
+  std::ofstream(pack() + "/other.db.mark") << files.at("queue.db.mark");
+  const auto report = RepairDatabase({.file = pack() + "/other.db", .now = now_});
+  EXPECT_EQ(report.status().code(), absl::StatusCode::kFailedPrecondition) << report.status();
+  EXPECT_EQ(Snapshot(pack()).at(kManifestFile), before.at(kManifestFile));
+}
+
+TEST_F(RepairTest, LeavesTheManifestOfAPackThatAnotherToolHasNotEnded) {
+  Make(/*clean=*/true);
+  ASSERT_TRUE(DiesAt("queue.db.pack.copied:3", [&] {
+    Pack({state(), pack(), now_}).IgnoreError();
+  }));
+  EXPECT_EQ(DoRepairPack().status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ((*ReadManifest(pack()))->under_change_by(), "pack");
 }
 
 }  // namespace
