@@ -16,7 +16,6 @@ namespace {
 
 constexpr int kCrashSet = 40011;
 constexpr int kTrouble = 40017;
-constexpr int kDatabase = 40019;
 constexpr int kDirectMax = 2;  // Of a destination, so that one that hangs holds up no other.
 
 // What a person can do, by the kind of trouble.
@@ -97,11 +96,7 @@ absl::Status DurableQueue::OpenStore(const AgentDefinition& agent) {
   options.now = now;
   ASSIGN_OR_RETURN(std::unique_ptr<MessageStore> store, MessageStore::Open(options));
   if (const std::string news = store->Setting(kAnnounceSetting); !news.empty()) {
-    Say(kDatabase, v1::Information, news);
-    Changes told;
-    told.now = now;
-    told.settings.emplace_back(kAnnounceSetting, "");
-    RETURN_IF_ERROR(store->Apply(told).status());
+    LogInfo(news);  // Its event is the dispatcher's, which forgets it once that is on disk.
   }
   worker_ = parts_.new_worker();
   dispatcher_ = std::make_unique<Dispatcher>(Dispatcher::Parts{

@@ -72,6 +72,7 @@ class DurableQueueTest : public testing::Test {
         .boot_id = "boot-1",
         .agent_version = "test",
         .new_worker = [] { return std::make_unique<InlineWorker>(); },
+        .events_on_disk = [this] { return events_on_disk_; },
     });
     queue_->Open(agent_);
     queue_->SetEngine(nullptr);
@@ -111,6 +112,7 @@ class DurableQueueTest : public testing::Test {
   Resolver resolver_{loop_};
   std::unique_ptr<Ledger> ledger_;
   AgentDefinition agent_;
+  bool events_on_disk_ = true;
   std::unique_ptr<DurableQueue> queue_;
 };
 
@@ -183,7 +185,7 @@ TEST_F(DurableQueueTest, NothingIsDeferredWhileItIsOff) {
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(DurableQueueTest, WhatAToolHasToSayIsSaidOnce) {
+TEST_F(DurableQueueTest, WhatAToolHasToSayIsSaidUntilItIsOnDisk) {
   {
     StoreOptions options;
     options.path = dir_ + "/queue.db";
@@ -197,11 +199,16 @@ TEST_F(DurableQueueTest, WhatAToolHasToSayIsSaidOnce) {
     ASSERT_TRUE((*store)->Apply(changes).ok());
     ASSERT_TRUE((*store)->Close().ok());
   }
+  events_on_disk_ = false;
   Open();
   EXPECT_EQ(events_.Messages(40019), std::vector<std::string>{"adopted the queue of web-2"});
   StopAndClose();
+  events_on_disk_ = true;
   Open();
-  EXPECT_EQ(events_.Messages(40019).size(), 1u);
+  EXPECT_EQ(events_.Messages(40019).size(), 2u);
+  StopAndClose();
+  Open();
+  EXPECT_EQ(events_.Messages(40019).size(), 2u);
 }
 
 TEST_F(DurableQueueTest, AJournalThatIsOffIsWarnedOf) {

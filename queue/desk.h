@@ -230,6 +230,7 @@ class QueueDesk {
   absl::Status ApplyHeld(HoldStep step);
   absl::StatusOr<std::optional<absl::Time>> ExpireBy(absl::Time now);
   absl::Status TellUntold();
+  absl::Status ForgetAnnounced();
   absl::Status MarkTold();
   absl::StatusOr<StoredMessage> Find(const std::string& id) const;
   absl::StatusOr<StoredMessage> Resume(StoredMessage row, const std::string& why);
@@ -241,9 +242,10 @@ class QueueDesk {
   std::vector<v1::Event> events_;
   std::string trouble_;
   bool is_dead_full_ = false;
-  ExpiryPlace expired_upto_;  // Where Expire goes on; none: from the first.
-  int64_t told_upto_ = 0;     // Of the ends of earlier lives: told again so far.
-  bool is_telling_ = false;   // There are more of them.
+  ExpiryPlace expired_upto_;   // Where Expire goes on; none: from the first.
+  int64_t told_upto_ = 0;      // Of the ends of earlier lives: told again so far.
+  bool is_announced_ = false;  // What a tool had to say is told, and not yet forgotten.
+  bool is_telling_ = false;    // There are more of them.
   absl::Time began_ = absl::InfiniteFuture();
   int64_t ended_before_ = 0;  // The last end of earlier lives.
   int64_t buried_ = 0;        // Put into dead by the transaction that is being made.

@@ -18,6 +18,7 @@ constexpr absl::Duration kAttemptKnownWithin = absl::Hours(2);
 constexpr absl::Duration kToldAfter = absl::Seconds(10);  // Events are on disk long before.
 constexpr absl::Duration kLookAgain = absl::Seconds(10);  // For what has expired and stays.
 constexpr int kPoisonAt = 2;
+constexpr char kAnnounce[] = "announce";  // The setting of adopt.h.
 constexpr char kKilledTwice[] = "its action killed the agent twice";
 constexpr int64_t kLast = std::numeric_limits<int64_t>::max();  // Sequence.
 
@@ -304,6 +305,7 @@ absl::Status QueueDesk::MarkTold() {
 }
 
 absl::Status QueueDesk::MarkAllTold() {
+  RETURN_IF_ERROR(ForgetAnnounced());
   if (is_telling_) return store_.MarkTold(told_upto_);  // Of an earlier life, and more than these.
   while (true) {
     ASSIGN_OR_RETURN(const std::vector<Ended> untold, store_.Untold(kEndsMax));
@@ -323,18 +325,25 @@ absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) 
   } else {
     RETURN_IF_ERROR(SettleCrashed(recovery, dirty, resumed));
   }
-  const std::string announce = store_.Setting("announce");
-  if (!announce.empty()) {
-    events_.push_back(QueueNews(40019, v1::Information, announce));
-    Changes changes;
-    changes.settings.emplace_back("announce", "");
-    RETURN_IF_ERROR(Apply(std::move(changes)).status());
-  }
+  const std::string announce = store_.Setting(kAnnounce);
+  is_announced_ = !announce.empty();
+  if (is_announced_) events_.push_back(QueueNews(40019, v1::Information, announce));
   return resumed;
+}
+
+// Once its event is on disk: it says which messages a repair has lost, and nothing else does.
+absl::Status QueueDesk::ForgetAnnounced() {
+  if (!is_announced_) return absl::OkStatus();
+  Changes changes;
+  changes.settings.emplace_back(kAnnounce, "");
+  RETURN_IF_ERROR(Apply(std::move(changes)).status());
+  is_announced_ = false;
+  return absl::OkStatus();
 }
 
 absl::Status QueueDesk::Keep(bool events_on_disk) {
   absl::Status kept = events_on_disk ? MarkTold() : absl::OkStatus();
+  if (events_on_disk) kept.Update(ForgetAnnounced());
   kept.Update(KeepOwed());
   kept.Update(store_.Keep(Now(), kEndsMax));
   if (absl::IsDataLoss(kept)) {

@@ -226,6 +226,8 @@ class EtcdAcceptors final : public Acceptors {
                       if (status.code() == absl::StatusCode::kNotFound) lease_ = 0;
                       is_kept_ = status.ok();  // Else it may still live: tried again soon.
                       OnStepped(status.ok() || lease_ != lease);
+                      // What changed during a call was not looked at then.
+                      if (status.ok() && is_answering_) OnPublished();
                     });
   }
 

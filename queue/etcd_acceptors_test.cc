@@ -183,6 +183,17 @@ TEST_F(EtcdAcceptorsTest, WhoeverChangesItsKeyDoesNotHaveTheLastWord) {
   EXPECT_EQ(Value("web-2"), R"({"address":"web-2:7443"})");
 }
 
+TEST_F(EtcdAcceptorsTest, ABugAKeyThatWasRemovedDuringACallStayedRemoved) {
+  two_.client.latency = absl::Seconds(1);
+  two_.acceptors->Offer("web-2:7443");
+  Pass(absl::Seconds(10));
+  for (int i = 0; i < 60; ++i) {  // At all moments between two signs of life.
+    Delete("web-2");
+    Pass(absl::Seconds(47) + i * absl::Milliseconds(400));
+    ASSERT_EQ(Value("web-2"), R"({"address":"web-2:7443"})") << i;
+  }
+}
+
 // A cloned image must not make etcd write without end.
 TEST_F(EtcdAcceptorsTest, TwoOfOneNameTakeTurnsSlowly) {
   const Server clone(loop_, etcd_, "web-2");
