@@ -20,9 +20,8 @@
 namespace salve {
 
 inline constexpr char kRole[] = "salved";
-// Texts in settings of the store: for event 40019 of the next start; that new work is stopped; and
-// what was adopted last, "SIGNATURE SERVER TIME COMMITS" (of an earlier version: without the last).
-inline constexpr char kAnnounceSetting[] = "announce";
+// Texts in settings of the store: that new work is stopped, and what was adopted last,
+// "SIGNATURE SERVER TIME COMMITS" (of an earlier version: without the last).
 inline constexpr char kPreparingSetting[] = "preparing";
 inline constexpr char kAdoptedSetting[] = "adopted_from";
 inline constexpr char kAdoptedFile[] = "adopted";  // In the pack's folder: "SERVER TIME".

@@ -38,6 +38,12 @@ class AdoptTest : public AdopterTest {
     const auto manifest = Pack({state(), pack(), now_});
     ASSERT_TRUE(manifest.ok()) << manifest.status();
   }
+  // One of web1's.
+  queue::Message PutLetter(MessageStore& store) {
+    queue::Message letter = NewMessage(store, queue::AF, "web1");
+    Put(store, letter, "remote/ops");
+    return letter;
+  }
   std::unique_ptr<MessageStore> OpenHere() { return Open(other_state(), "web2"); }
   void Prepare(MessageStore& store) {
     Changes changes;
@@ -226,8 +232,7 @@ TEST_F(AdoptTest, BothMemoriesAreKeptAndNothingIsTakenTwice) {
   Put(*store, arrived, "remote/ops");
   auto handed_over = NewMessage(*store, queue::AF, "web2");  // By this server, to web1.
   Put(*store, handed_over, "remote/ops");
-  const auto fresh = NewMessage(*store, queue::AF, "web1");
-  Put(*store, fresh, "remote/ops");
+  const auto fresh = PutLetter(*store);
   ASSERT_TRUE(store->MarkTold(1).ok());
   PackOf(std::move(store));
   auto here = OpenHere();
@@ -406,8 +411,7 @@ TEST_F(AdoptTest, ABugAPackThatCanNotBeMarkedWasRefusedAlsoWhenAllowed) {
 
 TEST_F(AdoptTest, WhatWasLeavingForACrashSetWaitsForAPerson) {
   auto store = Open(state());
-  const auto letter = NewMessage(*store, queue::AF, "web1");
-  Put(*store, letter, "remote/ops");
+  const auto letter = PutLetter(*store);
   const auto hold = HoldAll(*store, "set-1", now_);
   ASSERT_TRUE(hold.ok() && store->Apply(hold->changes).ok());
   PackOf(std::move(store));
@@ -442,8 +446,7 @@ TEST_F(AdoptTest, TheSamePackIsAdoptedOnce) {
 // A crash set of a server is a copy of its queue.db: of the same signature.
 TEST_F(AdoptTest, ABugACrashSetOfAServerWhosePackWasAdoptedWasTakenForAdopted) {
   auto store = Open(state());
-  const auto letter = NewMessage(*store, queue::AF, "web1");
-  Put(*store, letter, "remote/ops");
+  const auto letter = PutLetter(*store);
   Close(std::move(store));
   const std::string set = CopyOfState();
   store = Open(state());
@@ -463,13 +466,11 @@ TEST_F(AdoptTest, ABugACrashSetOfAServerWhosePackWasAdoptedWasTakenForAdopted) {
 
 TEST_F(AdoptTest, ABugTheDiskOfAServerOfWhichAnOlderImageWasAdoptedWasTakenForAdopted) {
   auto store = Open(state());
-  const auto in_both = NewMessage(*store, queue::AF, "web1");
-  Put(*store, in_both, "remote/ops");
+  const auto in_both = PutLetter(*store);
   Close(std::move(store));
   const std::string image = CopyOfState();
   store = Open(state());
-  const auto later = NewMessage(*store, queue::AF, "web1");
-  Put(*store, later, "remote/ops");
+  const auto later = PutLetter(*store);
   PackOf(std::move(store));
   ASSERT_TRUE(Adopt(OptionsFor(image)).ok());
   auto here = OpenHere();
@@ -502,8 +503,7 @@ TEST_F(AdoptTest, ACopyThatWasRecoveredAndDefragmentedIsAdoptedOnce) {
 
 TEST_F(AdoptTest, WhatAnEarlierVersionSaysOfAnAdoptionLosesNothing) {
   auto store = Open(state());
-  const auto told = NewMessage(*store, queue::AF, "web1");
-  Put(*store, told, "remote/ops");
+  const auto told = PutLetter(*store);
   PutLetters(*store, 1);
   const std::string signature = store->signature();
   PackOf(std::move(store));

@@ -40,20 +40,6 @@ absl::StatusOr<Message> ReadText(const std::string& path) {
   return absl::DataLossError(absl::StrCat(path, ": damaged, it can't be read"));
 }
 
-// What a crash touches, as hold.cc has it: the rest stays in the queue under every mode, and an
-// entry of it would be in two places.
-bool IsOnItsWay(const std::string& queue) {
-  switch (QueueKindOf(queue).value_or(QueueKind::kInbox)) {
-    case QueueKind::kSubmission:
-    case QueueKind::kLocal:
-    case QueueKind::kRemote:
-    case QueueKind::kRelay:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 absl::string_view EntryStateName(EntryState state) {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -133,10 +134,11 @@ class QueueDesk {
   absl::StatusOr<Resumed> Recover(const Recovery& recovery);
   // A page of what a crash under HOLD found leaves the queue (hold.h). Whether there was one.
   absl::StatusOr<bool> ReleaseHeld();
-  // Marks the ends as told that are older than 10 s, when their events are on disk, tells on what
+  // Marks the ends as told that are older than 10 s, when their events are on disk (which is asked
+  // only if there is something to mark, as it may take a sync), tells on what
   // an earlier life may not have told, and lets the store keep house. One that fails does not keep
   // the others from it.
-  absl::Status Keep(bool events_on_disk);
+  absl::Status Keep(absl::FunctionRef<bool()> events_on_disk);
   // For a clean end: every event that was given out is on disk.
   absl::Status MarkAllTold();
 
@@ -231,7 +233,7 @@ class QueueDesk {
   absl::StatusOr<std::optional<absl::Time>> ExpireBy(absl::Time now);
   absl::Status TellUntold();
   absl::Status ForgetAnnounced();
-  absl::Status MarkTold();
+  absl::Status MarkTold(absl::FunctionRef<bool()> events_on_disk);
   absl::StatusOr<StoredMessage> Find(const std::string& id) const;
   absl::StatusOr<StoredMessage> Resume(StoredMessage row, const std::string& why);
   absl::Status NotifyOthers(const StoredMessage& row, const std::string& why);

@@ -18,14 +18,8 @@ constexpr absl::Duration kAttemptKnownWithin = absl::Hours(2);
 constexpr absl::Duration kToldAfter = absl::Seconds(10);  // Events are on disk long before.
 constexpr absl::Duration kLookAgain = absl::Seconds(10);  // For what has expired and stays.
 constexpr int kPoisonAt = 2;
-constexpr char kAnnounce[] = "announce";  // The setting of adopt.h.
 constexpr char kKilledTwice[] = "its action killed the agent twice";
 constexpr int64_t kLast = std::numeric_limits<int64_t>::max();  // Sequence.
-
-bool IsOnItsWay(QueueKind kind) {
-  return kind == QueueKind::kSubmission || kind == QueueKind::kLocal ||
-         kind == QueueKind::kRemote || kind == QueueKind::kRelay;
-}
 
 std::optional<QueuePlace> NextPage(const std::vector<StoredMessage>& rows) {
   if (rows.size() < kPage) return std::nullopt;
@@ -85,7 +79,7 @@ std::vector<std::string> QueueDesk::QueuesToReroute(bool all, bool handed_over) 
     const auto kind = QueueKindOf(row.name);
     if (!kind || row.messages == 0) continue;
     const std::string target(QueueTarget(row.name));
-    bool asks = all && IsOnItsWay(*kind);
+    bool asks = all && IsOnItsWay(row.name);
     if (*kind == QueueKind::kUnreachable || *kind == QueueKind::kSubmission) asks = true;
     if (*kind == QueueKind::kRelay) {
       asks |= rules_->mode != config::Queue::REMOTELY ||
@@ -286,7 +280,14 @@ absl::Status QueueDesk::TellUntold() {
   return absl::OkStatus();
 }
 
-absl::Status QueueDesk::MarkTold() {
+absl::Status QueueDesk::MarkTold(absl::FunctionRef<bool()> events_on_disk) {
+  if (!is_announced_) {
+    // A queue with nothing to say asks for no sync each minute.
+    ASSIGN_OR_RETURN(const std::vector<Ended> first, store_.Untold(1));
+    if (first.empty()) return absl::OkStatus();
+  }
+  if (!events_on_disk()) return absl::OkStatus();
+  RETURN_IF_ERROR(ForgetAnnounced());
   if (is_telling_) {
     RETURN_IF_ERROR(store_.MarkTold(told_upto_));
     RETURN_IF_ERROR(TellUntold());
@@ -325,7 +326,7 @@ absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) 
   } else {
     RETURN_IF_ERROR(SettleCrashed(recovery, dirty, resumed));
   }
-  const std::string announce = store_.Setting(kAnnounce);
+  const std::string announce = store_.Setting(kAnnounceSetting);
   is_announced_ = !announce.empty();
   if (is_announced_) events_.push_back(QueueNews(40019, v1::Information, announce));
   return resumed;
@@ -335,15 +336,14 @@ absl::StatusOr<QueueDesk::Resumed> QueueDesk::Recover(const Recovery& recovery) 
 absl::Status QueueDesk::ForgetAnnounced() {
   if (!is_announced_) return absl::OkStatus();
   Changes changes;
-  changes.settings.emplace_back(kAnnounce, "");
+  changes.settings.emplace_back(kAnnounceSetting, "");
   RETURN_IF_ERROR(Apply(std::move(changes)).status());
   is_announced_ = false;
   return absl::OkStatus();
 }
 
-absl::Status QueueDesk::Keep(bool events_on_disk) {
-  absl::Status kept = events_on_disk ? MarkTold() : absl::OkStatus();
-  if (events_on_disk) kept.Update(ForgetAnnounced());
+absl::Status QueueDesk::Keep(absl::FunctionRef<bool()> events_on_disk) {
+  absl::Status kept = MarkTold(events_on_disk);
   kept.Update(KeepOwed());
   kept.Update(store_.Keep(Now(), kEndsMax));
   if (absl::IsDataLoss(kept)) {

@@ -163,13 +163,9 @@ absl::Time QueueDesk::HeldUntil(const queue::Message& message) const {
 // not come yet, so that it is known when it comes late. Killed between, it is withdrawn once more.
 absl::Status QueueDesk::PutToEnd(const TransferEnd& withdrawn) {
   if (withdrawn.origin_server() == rules_->server) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const auto here,
-                   store_.FindOrigin(withdrawn.origin_server(), withdrawn.origin_mid()));
   ASSIGN_OR_RETURN(const auto ended,
                    store_.FindEndedOrigin(withdrawn.origin_server(), withdrawn.origin_mid()));
-  if (here.has_value() || (ended.has_value() && ended->final != Final::kHeldInSet)) {
-    return absl::OkStatus();
-  }
+  if (ended.has_value() && ended->final != Final::kHeldInSet) return absl::OkStatus();
   queue::Message message;
   message.set_mid(ended.has_value() ? ended->mid : store_.NewMid(Now()));
   message.set_origin_server(withdrawn.origin_server());
@@ -196,8 +192,11 @@ absl::StatusOr<v1::EndTransfersResponse> QueueDesk::EndTransfers(
   std::vector<Step> steps;
   std::set<int64_t> changed;  // A second word on the same one finds it as it was.
   for (const TransferEnd& end : request.ends()) {
-    if (end.word() == TransferEnd::WITHDRAW) RETURN_IF_ERROR(PutToEnd(end));
     ASSIGN_OR_RETURN(auto here, store_.FindOrigin(end.origin_server(), end.origin_mid()));
+    if (end.word() == TransferEnd::WITHDRAW && !here.has_value()) {
+      RETURN_IF_ERROR(PutToEnd(end));
+      ASSIGN_OR_RETURN(here, store_.FindOrigin(end.origin_server(), end.origin_mid()));
+    }
     const bool was_taken = here.has_value() && here->message.hops() > 0 &&
                            MayEnd(here->message.type(), *QueueKindOf(here->queue), Final::kRemoved);
     if (was_taken && changed.insert(here->sequence).second) {

@@ -129,7 +129,11 @@ class QueueServer {
             [this](const std::string&, absl::AnyInvocable<void(absl::Status)> done) {
               loop.Post([this, done = std::move(done)]() mutable { done(probed); });
             },
-        .events_on_disk = [this] { return events_on_disk; }});
+        .events_on_disk =
+            [this] {
+              ++syncs;
+              return events_on_disk;
+            }});
     return dispatcher->Recover(agent.config.queue().recovery(), set);
   }
   void Boot(const std::string& set = "") {
@@ -258,6 +262,7 @@ class QueueServer {
   std::string dir;
   bool take_over = false;  // The database is of another server.
   bool events_on_disk = true;
+  int syncs = 0;  // How often that was asked.
   RandomSource random = std::mt19937_64(std::hash<std::string>()(name));
   AgentDefinition agent;
   InlineWorker worker;

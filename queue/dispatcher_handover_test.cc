@@ -186,6 +186,17 @@ class TransferTest : public DispatcherTest {
     request.set_origin_mid("a-1-1");
     return server_.Ask(&Dispatcher::CheckArrival, request)->arrival();
   }
+  // What is said of it.
+  std::string Withdraw() {
+    v1::EndTransfersRequest request;
+    request.set_sender("a");
+    v1::TransferEnd& end = *request.add_ends();
+    end.set_word(v1::TransferEnd::WITHDRAW);
+    end.set_origin_server("a");
+    end.set_origin_mid("a-1-1");
+    const auto answer = server_.Ask(&Dispatcher::EndTransfers, request);
+    return answer.ok() ? answer->arrivals(0) : answer.status().ToString();
+  }
   queue::Message message_;
 };
 
@@ -299,28 +310,16 @@ TEST_F(TransferTest, ABugWhatWasReceivedWasDoneBeforeItsTextWasSurelyOnDisk) {
 TEST_F(TransferTest, ABugWhatWasWithdrawnCountedAsToldWhereItLivedOn) {
   server_.letters.Answer("remote/ops", DeliveryResult::Kind::kNotReached, "cut");
   EXPECT_EQ(Transfer().answer(), Response::ACCEPTED);
-  v1::EndTransfersRequest request;
-  request.set_sender("a");
-  v1::TransferEnd& end = *request.add_ends();
-  end.set_word(v1::TransferEnd::WITHDRAW);
-  end.set_origin_server("a");
-  end.set_origin_mid("a-1-1");
   loop_.RunFor(absl::Seconds(1));
-  ASSERT_EQ(server_.Ask(&Dispatcher::EndTransfers, request)->arrivals(0), "withdrawn");
+  ASSERT_EQ(Withdraw(), "withdrawn");
   // A person had exported it before, and imports it at a third server, which asks here.
   EXPECT_EQ(Arrival(), "not-arrived");
   EXPECT_EQ(Transfer().answer(), Response::ANOTHER);
 }
 
 TEST_F(TransferTest, ABugATransferThatCameAfterItsWithdrawalWasTaken) {
-  v1::EndTransfersRequest request;
-  request.set_sender("a");
-  v1::TransferEnd& end = *request.add_ends();
-  end.set_word(v1::TransferEnd::WITHDRAW);
-  end.set_origin_server("a");
-  end.set_origin_mid("a-1-1");
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(server_.Ask(&Dispatcher::EndTransfers, request).ok());
+    EXPECT_EQ(Withdraw(), i == 0 ? "withdrawn" : "not-arrived");
     EXPECT_EQ(Arrival(), "not-arrived");
   }
   EXPECT_EQ(server_.events.Of(40007).size(), 1u);

@@ -315,6 +315,15 @@ TEST_F(RecoverTest, ABugAnEndWasMarkedAsToldWhileItsEventWasNotOnDisk) {
   EXPECT_EQ(server_.EndsOf(mid), (std::vector<int>{40002, 40002}));
 }
 
+TEST_F(RecoverTest, AQueueWithNothingToTellAsksForNoSyncOfTheEvents) {
+  server_.Send("ops", "a");
+  loop_.RunFor(absl::Minutes(2));
+  EXPECT_GT(server_.syncs, 0);
+  server_.syncs = 0;
+  loop_.RunFor(absl::Hours(1));
+  EXPECT_EQ(server_.syncs, 0);
+}
+
 TEST_F(RecoverTest, ABugAnEndWasNeverToldAgainWhenTheClockWasSetBack) {
   const std::string mid = server_.Send("ops", "a");
   loop_.RunFor(absl::Seconds(21));

@@ -72,7 +72,8 @@ void Dispatcher::State::ReleaseHeld() {
 void Dispatcher::State::Tick() {
   tick = parts.loop.CallAfter(kTickEvery, [this] {
     Tick();
-    Run([this](QueueDesk& desk) { return desk.Keep(AreEventsOnDisk()); }, [](absl::Status) {});
+    Run([this](QueueDesk& desk) { return desk.Keep([this] { return AreEventsOnDisk(); }); },
+        [](absl::Status) {});
     Expire();
     ReadInbox();
     ReleaseHeld();

@@ -16,12 +16,6 @@ constexpr size_t kPage = 500;
 // Begins the name of what stands in for a set; no set is called so.
 constexpr char kNoSet[] = ".";
 
-bool IsOnItsWay(const std::string& queue) {
-  const auto kind = QueueKindOf(queue);
-  return kind == QueueKind::kSubmission || kind == QueueKind::kLocal ||
-         kind == QueueKind::kRemote || kind == QueueKind::kRelay;
-}
-
 void Leave(StoredMessage row, const HeldQueue& held, HoldStep& step) {
   if (absl::StartsWith(held.set, kNoSet)) {
     step.changes.updates.push_back(

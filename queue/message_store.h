@@ -107,6 +107,9 @@ struct ExpiryPlace {
   int64_t sequence = 0;
 };
 
+// A setting: what a tool has done, for event 40019 of the next start.
+inline constexpr char kAnnounceSetting[] = "announce";
+
 struct StoreOptions {
   std::string path;  // "…/queue.db"
   std::string server;

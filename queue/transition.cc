@@ -116,6 +116,12 @@ std::optional<QueueKind> QueueKindOf(absl::string_view queue) {
   return std::nullopt;
 }
 
+bool IsOnItsWay(absl::string_view queue) {
+  const std::optional<QueueKind> kind = QueueKindOf(queue);
+  return kind == QueueKind::kSubmission || kind == QueueKind::kLocal ||
+         kind == QueueKind::kRemote || kind == QueueKind::kRelay;
+}
+
 absl::string_view QueueTarget(absl::string_view queue) {
   for (const auto& prefix : kPrefixes) {
     if (absl::StartsWith(queue, prefix.name)) return queue.substr(prefix.name.size());

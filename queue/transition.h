@@ -27,6 +27,9 @@ enum class QueueKind {
 
 // Null: no name of a queue.
 std::optional<QueueKind> QueueKindOf(absl::string_view queue);
+// Whether it holds what is on its way to its end: what a crash touches. The rest (unreachable,
+// inbox, poison, dead) stays as it is under every mode.
+bool IsOnItsWay(absl::string_view queue);
 // "nginx.service" of "local/nginx.service"; "" of those without one.
 absl::string_view QueueTarget(absl::string_view queue);
 
