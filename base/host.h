@@ -96,6 +96,11 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max =
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content,
                                  mode_t mode = 0644);
 
+// As WriteFileAtomically, but never replaces one: whether it was made. False: there is one, whoever
+// has made it meanwhile; the folder is synced then, too.
+absl::StatusOr<bool> MakeFileAtomically(const std::string& path, absl::string_view content,
+                                        mode_t mode = 0644);
+
 // The identity of a running process, from PROC/PID/stat. Errors: kNotFound.
 absl::StatusOr<ProcessIdentity> IdentifyProcess(const std::string& proc, pid_t pid);
 

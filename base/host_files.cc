@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -43,6 +44,16 @@ absl::Status SyncFolderOf(const std::string& path) {
   UniqueFd file(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!file.is_open() || fsync(file.get()) != 0) return ErrnoStatus(errno, folder);
   return absl::OkStatus();
+}
+
+// Into its place if that is free; the errno, or 0. A disk without hard links (FAT) has a rename
+// that replaces nothing.
+int PlaceExclusively(const std::string& neighbour, const std::string& path) {
+  if (link(neighbour.c_str(), path.c_str()) == 0) return 0;
+  if (errno != EPERM && errno != EOPNOTSUPP) return errno;
+  const int renamed =
+      renameat2(AT_FDCWD, neighbour.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+  return renamed == 0 ? 0 : errno;
 }
 
 absl::StatusCode CodeOf(int error) {
@@ -91,9 +102,12 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t bytes_max) 
   return content;
 }
 
-absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {
-  // A name of its own for each write: two programs may replace the same file.
-  // base/unfinished_files.h knows it.
+namespace {
+
+// Beside `path`, on disk; its name. A name of its own for each write: two programs may replace the
+// same file. base/unfinished_files.h knows it.
+absl::StatusOr<std::string> WriteNeighbour(const std::string& path, absl::string_view content,
+                                           mode_t mode) {
   std::string neighbour = path + ".new-XXXXXX";
   UniqueFd file(mkostemp(neighbour.data(), O_CLOEXEC));
   if (!file.is_open()) return ErrnoStatus(errno, path);
@@ -101,15 +115,33 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
   absl::Status status = WriteAndSync(file.get(), content, mode, path);
   if (close(file.release()) != 0 && status.ok()) status = ErrnoStatus(errno, path);
   FaultPoint("file.synced");
-  if (status.ok() && rename(neighbour.c_str(), path.c_str()) != 0) {
-    status = ErrnoStatus(errno, path);
-  }
+  if (status.ok()) return neighbour;
+  unlink(neighbour.c_str());
+  return status;
+}
+
+}  // namespace
+
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {
+  ASSIGN_OR_RETURN(const std::string neighbour, WriteNeighbour(path, content, mode));
+  const int error = rename(neighbour.c_str(), path.c_str()) == 0 ? 0 : errno;
   FaultPoint("file.renamed");
-  if (!status.ok()) {
+  if (error != 0) {
     unlink(neighbour.c_str());
-    return status;
+    return ErrnoStatus(error, path);
   }
   return SyncFolderOf(path);
+}
+
+absl::StatusOr<bool> MakeFileAtomically(const std::string& path, absl::string_view content,
+                                        mode_t mode) {
+  ASSIGN_OR_RETURN(const std::string neighbour, WriteNeighbour(path, content, mode));
+  const int error = PlaceExclusively(neighbour, path);
+  unlink(neighbour.c_str());
+  // ENOENT: whoever made the one that is there has removed this neighbour as unfinished.
+  if (error != 0 && error != EEXIST && error != ENOENT) return ErrnoStatus(error, path);
+  RETURN_IF_ERROR(SyncFolderOf(path));  // Also of one that was killed before it did this.
+  return error == 0;
 }
 
 absl::StatusOr<ProcessIdentity> IdentifyProcess(const std::string& proc, pid_t pid) {

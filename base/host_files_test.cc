@@ -66,6 +66,14 @@ TEST_F(HostFilesTest, DoesNotWaitForTheWriterOfANamedPipe) {
   EXPECT_EQ(ReadFile(Path("pipe")).value(), "");
 }
 
+TEST_F(HostFilesTest, AFileIsMadeOnceAndNotReplaced) {
+  EXPECT_TRUE(*MakeFileAtomically(Path("f"), "first"));
+  EXPECT_FALSE(*MakeFileAtomically(Path("f"), "second"));
+  EXPECT_EQ(*ReadFile(Path("f")), "first");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(Path("")), {}), 1);
+  EXPECT_EQ(MakeFileAtomically(Path("no/f"), "x").status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(HostFilesTest, ReplacesAFileWithItsModeAndLeavesNothingBeside) {
   ASSERT_TRUE(WriteFileAtomically(Path("f"), "old", 0600).ok());
   ASSERT_TRUE(WriteFileAtomically(Path("f"), "new", 0640).ok());

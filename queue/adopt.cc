@@ -1,28 +1,18 @@
 #include "queue/adopt.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/string_view.h"
 #include "base/fault.h"
 #include "base/host.h"
 #include "base/status_macros.h"
 #include "base/unfinished_files.h"
-#include "base/unique_fd.h"
 #include "queue/adoption.h"
 #include "queue/database.h"
 #include "queue/manifest.h"
@@ -156,49 +146,13 @@ absl::Status CheckNotAdopted(const AdoptOptions& options) {
   return CheckAdopter(options, *by);
 }
 
-absl::Status WriteSynced(UniqueFd file, absl::string_view content, const std::string& path) {
-  const ssize_t written = write(file.get(), content.data(), content.size());
-  if (written < 0) return ErrnoStatus(errno, path);
-  if (static_cast<size_t>(written) != content.size()) return ErrnoStatus(ENOSPC, path);
-  if (fchmod(file.get(), 0640) != 0 || fsync(file.get()) != 0) return ErrnoStatus(errno, path);
-  return close(file.release()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, path);
-}
-
-// Into its place if that is free; the errno, or 0. A disk without hard links (FAT) has a rename
-// that replaces nothing.
-int PlaceExclusively(const std::string& neighbour, const std::string& path) {
-  if (link(neighbour.c_str(), path.c_str()) == 0) return 0;
-  if (errno != EPERM && errno != EOPNOTSUPP) return errno;
-  const int renamed =
-      renameat2(AT_FDCWD, neighbour.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
-  return renamed == 0 ? 0 : errno;
-}
-
-// Whether it was made: false when one is there, whoever wrote it. As WriteFileAtomically, which
-// would replace what another server has made since it was looked for.
-absl::StatusOr<bool> MakeExclusively(const std::string& path, absl::string_view content) {
-  std::string neighbour = path + ".new-XXXXXX";
-  UniqueFd file(mkostemp(neighbour.data(), O_CLOEXEC));
-  if (!file.is_open()) return ErrnoStatus(errno, path);
-  const absl::Status written = WriteSynced(std::move(file), content, path);
-  const int error = written.ok() ? PlaceExclusively(neighbour, path) : 0;
-  unlink(neighbour.c_str());
-  RETURN_IF_ERROR(written);
-  // ENOENT: the one that is there has removed this neighbour as unfinished.
-  if (error == EEXIST || error == ENOENT) return false;
-  if (error != 0) return ErrnoStatus(error, path);
-  return true;
-}
-
 absl::Status MakeMark(const AdoptOptions& options, const std::string& mark) {
   const std::string file = AdoptedFile(options);
   if (options.allow_adopted) return WriteFileAtomically(file, mark, 0640);
-  ASSIGN_OR_RETURN(const bool is_made, MakeExclusively(file, mark));
-  if (!is_made) {
-    ASSIGN_OR_RETURN(const std::string by, ReadFile(file));
-    RETURN_IF_ERROR(CheckAdopter(options, by));
-  }
-  return SyncFolder(options.folder);  // Also of one that was killed before it did this.
+  ASSIGN_OR_RETURN(const bool is_made, MakeFileAtomically(file, mark, 0640));
+  if (is_made) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string by, ReadFile(file));
+  return CheckAdopter(options, by);
 }
 
 // For event 40019.
